@@ -1,0 +1,1 @@
+"""Command lines: one module an experiment, run as ``python -m experiments.NAME``."""
