@@ -1,0 +1,194 @@
+"""Blocks of options that experiments share, and how a command line becomes one of them.
+
+An experiment's configuration is a frozen dataclass whose fields are these blocks; every option of every block is a
+flag. ``--preset`` chooses the defaults, flags given beside it win, and `config.json` in the run folder shows them all.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from smrjax.encoders import ENCODERS
+from smrjax.errors import InputError
+
+if TYPE_CHECKING:
+    EncoderName = str
+else:
+    EncoderName = tyro.extras.literal_type_from_choices(list(ENCODERS))
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which cells, and how they are split."""
+
+    data: str = "synthetic_marrow"
+    """synthetic_marrow, or a folder of class folders, or a CSV manifest (path,label[,slide][,fold])."""
+    count: int = 1500
+    """How many cells to render (synthetic_marrow only)."""
+    image_size: int = 64
+    """Side of the square images that the network sees, in pixels."""
+    lineages: tuple[str, ...] = ()
+    """Lineages in maturity order, youngest first: neutrophil=PMY,MY,MMY,BNE,SNE erythroid=… By default the data's own."""
+    folds: int = 6
+    """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
+    only_folds: tuple[int, ...] = ()
+    """Train these folds only, counted from 0; all by default."""
+    cache: Path | None = None
+    """Folder for decoded images; by default smrjax in the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """The network."""
+
+    encoder: EncoderName = "densenet_small"
+    """Architecture."""
+    init: str = "random"
+    """random; imagenet (fetched or from an installed package); or a .safetensors or .pth file of ImageNet weights."""
+    embedding_dim: int = 256
+    """Length of an embedding."""
+    dropout: float = 0.05
+    """Dropout before the embedding layer."""
+    frozen_stages: int = 0
+    """Keep this many of the first stages as they were initialised."""
+    bfloat16: bool = False
+    """Compute in bfloat16; parameters and statistics stay float32."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Optimisation. Learning rate, schedule, batch shape and augmentation strength are ours: SMR does not state them."""
+
+    epochs: int = 8
+    """Epochs at most."""
+    patience: int = 50
+    """Stop after this many epochs without a better validation macro-F."""
+    learning_rate: float = 1e-3
+    """Peak of AdamW's cosine decay."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    classes_per_batch: int = 15
+    """P of the P x K batches."""
+    per_class: int = 4
+    """K of the P x K batches."""
+    normalize: bool = True
+    """Scale embeddings to length one (no-normalize: the papers' letter)."""
+    norm_weight: float = 1e-3
+    """Weight of the penalty on the norm of the embedding before that."""
+    grid_every: int = 5
+    """Epochs between full SVM grids of the validation monitor."""
+    rotation: bool = True
+    """Rotate training images by any angle."""
+    flips: bool = True
+    """Mirror training images."""
+    crop: float = 0.07
+    """Reach of the random crop, as a share of the image's side (reflected beyond its border)."""
+    stain: float = 0.05
+    """Strength of the stain jitter; 0 turns it off."""
+    embed_batch: int = 128
+    """Cells of an embedding pass at a time."""
+    seed: int = 0
+    """Of splits, weights, batches, augmentation and dropout."""
+    devices: int = 0
+    """Use this many devices; 0 for all there are. On CPUs, that many are simulated."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where results go."""
+
+    name: str = ""
+    """Name of the run's folder; by default made from the settings and the time."""
+    out: Path = Path("runs")
+    """Folder of all runs."""
+    resume: Annotated[str, tyro.conf.arg(metavar="RUN_FOLDER")] = ""
+    """Go on with this run exactly where it stopped; its config.json holds, other options are refused."""
+    tta: bool = False
+    """Average embeddings over flips and quarter turns, for the SVM's training and its test alike."""
+    pictures: bool = True
+    """Draw the pictures at the end."""
+    compile_cache: bool = True
+    """Keep compiled programs in the cache folder, so that the next start is quicker."""
+
+
+Flat = tyro.conf.OmitArgPrefixes
+
+
+def parse(kind: type[T], presets: dict[str, T], argv: Sequence[str] | None = None, *, prog: str, text: str) -> T:
+    """The configuration that a command line asks for.
+
+    Args:
+        kind: A frozen dataclass of option blocks with a field ``preset``.
+        presets: Name -> the defaults under that name; the first is the default preset.
+        argv: Arguments without the program's name.
+        prog: How the program is called, for the help.
+        text: What it does, for the help.
+
+    Raises:
+        InputError: for an unknown preset.
+        SystemExit: for anything else that does not parse, after a message (exit code 2), and after ``--help``.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    default = next(iter(presets))
+    name = default
+    for i, word in enumerate(argv):
+        if word == "--preset" and i + 1 < len(argv):
+            name = argv[i + 1]
+        elif word.startswith("--preset="):
+            name = word.removeprefix("--preset=")
+    if name not in presets:
+        raise InputError(f"--preset {name}: there is no such preset; choose from {', '.join(presets)}")
+    return tyro.cli(kind, default=presets[name], args=argv, prog=prog, description=text, config=(Flat,))
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A configuration as plain JSON values, block by block."""
+    return _plain(dataclasses.asdict(config))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: type[T], stored: dict[str, Any]) -> T:
+    """The inverse of `to_json`.
+
+    Raises:
+        InputError: if an option is unknown to this version, or missing.
+    """
+    hints = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = set(stored) - set(hints)
+    if unknown:
+        raise InputError(f"config.json: unknown option {sorted(unknown)[0]!r}; the run is of another version")
+    values = {}
+    for name, f in hints.items():
+        if name not in stored:
+            raise InputError(f"config.json: option {name!r} is missing; the run is of another version")
+        values[name] = _typed(f.type, stored[name])
+    return kind(**values)
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value)  # type: ignore[arg-type]
+    if isinstance(value, list):
+        return tuple(value)
+    if value is not None and (hint is Path or hint == Path | None):
+        return Path(value)
+    return value
+
+
+def block(kind: type[T]) -> Any:
+    """A field that holds an option block with its defaults."""
+    return field(default_factory=kind)

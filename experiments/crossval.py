@@ -1,0 +1,220 @@
+"""Cross-validation of one method: train, assess and write each fold, then sum up; shared by all experiments."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
+from experiments.runtime import cache_folder, stop_flag
+from experiments.summary import write_summary
+from smrjax.data import CellSet, load
+from smrjax.data.augment import augment, dihedral
+from smrjax.data.folds import make_folds, split
+from smrjax.encoders import ENCODERS, load_torch_weights
+from smrjax.errors import InputError
+from smrjax.method import Method
+from smrjax.taxonomy import Taxonomy, for_classes
+from smrjax.train import parallel
+from smrjax.train.assess import assess_fold
+from smrjax.train.folder import locked, read_json, write_json
+from smrjax.train.loop import Interrupted, Job, Plan, embed_cells, steps_per_epoch, train
+from smrjax.train.optimizer import adamw_cosine
+from smrjax.train.step import AXIS, make_embed
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The option blocks that every experiment has."""
+
+    data: DataOptions
+    encoder: EncoderOptions
+    train: TrainOptions
+    run: RunOptions
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is read or built before a run folder is made, so that bad input leaves nothing behind."""
+
+    cells: CellSet
+    taxonomy: Taxonomy
+    fold_of: np.ndarray
+    model: Any
+    variables: Any
+    devices: list[jax.Device]
+
+
+def prepare(blocks: Blocks) -> Prepared:
+    """Read the cells, check the options against them, build the encoder.
+
+    Raises:
+        InputError: for anything in them that does not fit.
+    """
+    data, options = blocks.data, blocks.train
+    cells = load(data.data, size=data.image_size, count=data.count, cache_dir=cache_folder(data.cache))
+    taxonomy = for_classes(cells.classes, data.lineages)
+    fold_of = make_folds(
+        cells.labels, groups=cells.groups, given=cells.folds, n_folds=data.folds, seed=options.seed, classes=cells.classes
+    )
+    n_folds = int(fold_of.max()) + 1
+    for fold in data.only_folds:
+        if not 0 <= fold < n_folds:
+            raise InputError(f"--only-folds {fold}: there are folds 0 to {n_folds - 1}")
+    devices = jax.devices()
+    if options.devices > len(devices):
+        raise InputError(f"--devices {options.devices}: there are {len(devices)} here")
+    devices = devices[: options.devices or len(devices)]
+    batch = options.classes_per_batch * options.per_class
+    if batch % len(devices):
+        raise InputError(
+            f"a batch of {options.classes_per_batch} classes x {options.per_class} cells cannot be split evenly over "
+            f"{len(devices)} devices; change --per-class or --devices"
+        )
+    encoder = blocks.encoder
+    model = ENCODERS[encoder.encoder](
+        embedding_dim=encoder.embedding_dim,
+        dropout=encoder.dropout,
+        dtype=jnp.bfloat16 if encoder.bfloat16 else jnp.float32,
+        frozen_stages=encoder.frozen_stages,
+        axis_name=AXIS,
+    )
+    if not 0 <= encoder.frozen_stages <= len(model.stage_names):
+        raise InputError(f"--frozen-stages {encoder.frozen_stages}: {encoder.encoder} has {len(model.stage_names)}")
+    size = data.image_size
+    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False))(
+        jax.random.key(options.seed)
+    )
+    if encoder.init != "random":
+        variables = load_torch_weights(encoder.init, encoder.encoder, variables)
+    return Prepared(cells, taxonomy, fold_of, model, variables, devices)
+
+
+def cross_validate(
+    blocks: Blocks, prepared: Prepared, folder: Path, *, method_of: Callable[[Taxonomy], Method], title: str
+) -> dict[str, Any]:
+    """Train and assess every fold that is not done yet, then write the summary and the pictures.
+
+    Args:
+        blocks: Options.
+        prepared: From `prepare`, of the same options.
+        folder: The run's folder.
+        method_of: taxonomy -> method.
+        title: Name of the method, for tables and pictures.
+
+    Returns:
+        The summary.
+
+    Raises:
+        Interrupted: with the command that goes on, if the user stopped it; everything is saved.
+    """
+    taxonomy, options = prepared.taxonomy, blocks.train
+    folds = blocks.data.only_folds or tuple(range(int(prepared.fold_of.max()) + 1))
+    should_stop = stop_flag()
+    with locked(folder):
+        per_fold = steps_per_epoch(len(split(prepared.fold_of, folds[0])[0]), _plan(blocks, 0)) * options.epochs
+        with tqdm(total=per_fold * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05) as bar:
+            for order, fold in enumerate(folds):
+                target = folder / f"fold_{fold}"
+                if not (target / "result.json").exists():
+                    bar.set_description(f"fold {order + 1}/{len(folds)}")
+                    try:
+                        result = _run_fold(blocks, prepared, target, fold, method_of(taxonomy), bar, should_stop)
+                    except Interrupted:
+                        raise Interrupted(f"python -m experiments.{folder.parent.name} --resume {folder}") from None
+                    write_json(target / "result.json", result)
+                # Early stops and folds done before leave steps over; the time left must not count them.
+                bar.n = (order + 1) * per_fold
+                bar.refresh()
+        return write_summary(folder, prepared.cells, taxonomy, folds=folds, title=title, pictures=blocks.run.pictures)
+
+
+def _plan(blocks: Blocks, fold: int) -> Plan:
+    options = blocks.train
+    return Plan(
+        epochs=options.epochs,
+        patience=options.patience,
+        grid_every=options.grid_every,
+        classes_per_batch=options.classes_per_batch,
+        per_class=options.per_class,
+        embed_batch=options.embed_batch,
+        seed=options.seed * 1000 + fold,
+    )
+
+
+def _run_fold(
+    blocks: Blocks,
+    prepared: Prepared,
+    folder: Path,
+    fold: int,
+    method: Method,
+    bar: tqdm,
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    cells, options, devices = prepared.cells, blocks.train, prepared.devices
+    train_rows, validation_rows, test_rows = split(prepared.fold_of, fold)
+    plan = _plan(blocks, fold)
+    dim = blocks.encoder.embedding_dim
+    head = jax.eval_shape(lambda key: method.init_head(key, dim), jax.random.key(0))
+    optimizer = adamw_cosine(
+        {"encoder": prepared.variables["params"], "head": head},
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        steps=options.epochs * steps_per_epoch(len(train_rows), plan),
+        frozen=prepared.model.stage_names[: blocks.encoder.frozen_stages],
+    )
+    job = Job(
+        images=cells.images,
+        labels=cells.labels,
+        train=train_rows,
+        validation=validation_rows,
+        model=prepared.model,
+        variables=prepared.variables,
+        method=method,
+        optimizer=optimizer,
+        augment=lambda images, keys: augment(
+            images, keys, rotation=options.rotation, flips=options.flips, crop=options.crop, stain=options.stain
+        ),
+        normalize=options.normalize,
+        norm_weight=options.norm_weight,
+    )
+
+    def on_epoch(row: dict[str, Any]) -> None:
+        bar.set_postfix_str(f"epoch {row['epoch'] + 1}, validation macro-F {row['macro_f1']:.3f}")
+        for words in row["warnings"]:
+            tqdm.write(f"fold {fold}, epoch {row['epoch'] + 1}: {words}")
+
+    state, history = train(
+        job,
+        plan,
+        folder,
+        devices=devices,
+        on_step=bar.update,
+        on_epoch=on_epoch,
+        should_stop=should_stop,
+    )
+    embed = parallel.map_embed(
+        make_embed(
+            prepared.model,
+            normalize=options.normalize,
+            views=(lambda images: [dihedral(images, k) for k in range(8)]) if blocks.run.tta else None,
+        ),
+        devices,
+    )
+    everyone = np.arange(len(cells.labels))
+    z = embed_cells(embed, parallel.replicate(state, devices), cells.images, everyone, options.embed_batch, devices)
+    result = assess_fold(
+        folder,
+        z=z,
+        cells=cells,
+        taxonomy=prepared.taxonomy,
+        rows=(train_rows, validation_rows, test_rows),
+        goal=state.goal,
+        seed=options.seed,
+    )
+    return {"fold": fold, "epochs": len(history), "history": history} | result

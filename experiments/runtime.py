@@ -1,0 +1,69 @@
+"""How a command line runs: devices, compile cache, signals, and errors said in one line."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from smrjax.errors import InputError
+from smrjax.train.loop import Interrupted
+
+
+def cache_folder(given: Path | None) -> Path:
+    """The folder for what can be made again: decoded images and compiled programs."""
+    if given is not None:
+        return given
+    if "SMRJAX_CACHE" in os.environ:
+        return Path(os.environ["SMRJAX_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "smrjax"
+
+
+def prepare_jax(devices: int, compile_cache: Path | None) -> None:
+    """Set up JAX; to be called before anything is computed.
+
+    Args:
+        devices: On a machine with CPUs alone, simulate this many; 0 or 1 for one.
+        compile_cache: Folder for compiled programs, or None.
+    """
+    import jax
+
+    if devices > 1:
+        jax.config.update("jax_num_cpu_devices", devices)
+    if compile_cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(compile_cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def stop_flag() -> Callable[[], bool]:
+    """Turn the first Ctrl-C or SIGTERM into a wish that is asked for between steps; the second one ends at once."""
+    asked = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        print("\nstopping after this step …", file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return lambda: asked
+
+
+def leave(main: Callable[[], None]) -> None:
+    """Run a command and turn its end into an exit code.
+
+    0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved.
+    """
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except Interrupted as stop:
+        print(f"stopped; go on with: {stop}", file=sys.stderr)
+        raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None

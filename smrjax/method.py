@@ -1,0 +1,201 @@
+"""What is learnt: a method is three functions, and training never asks which method it serves.
+
+``init_head(key, dim)`` makes the parameters that the loss owns and the optimiser trains (a softmax layer; ``{}`` for
+most methods). ``refit(z, y, goal, key)`` runs at the end of an epoch on the embeddings of the training part and returns
+the goal of the next one, a small pytree whose shapes never change; ``goal`` is None the first time.
+``loss(z, y, goal, head)`` runs in every step and returns a scalar and its parts for the log.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from smrjax.curves import CURVES, Curve, distance, fixed_line, project
+from smrjax.losses import normal, projected, triplet_margin_with_active, tsne
+from smrjax.targets import TARGETS
+from smrjax.taxonomy import Taxonomy
+
+Goal = Any
+Parts = dict[str, jax.Array]
+
+#: How a cell is pulled toward its stage's place: name -> (in the reduced space?, along the curve?).
+PULLS = {
+    "normal": (False, False),
+    "projected": (False, True),
+    "reduced": (True, False),
+    "reduced_projected": (True, True),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """Three pure functions (see the module's text); ``trains_head`` says that `init_head` returns parameters."""
+
+    name: str
+    init_head: Callable[[jax.Array, int], Any]
+    refit: Callable[[jax.Array, jax.Array, Goal, jax.Array], Goal]
+    loss: Callable[[jax.Array, jax.Array, Goal, Any], tuple[jax.Array, Parts]]
+
+
+def _no_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
+    return {}
+
+
+def _no_goal(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
+    return {}
+
+
+def class_means(z: jax.Array, y: jax.Array, n_classes: int) -> tuple[jax.Array, jax.Array]:
+    """Mean embedding of each class, and how many cells it is the mean of.
+
+    Args:
+        z: Embeddings, Float[N, D].
+        y: Labels, Int[N].
+        n_classes: C.
+
+    Returns:
+        Means Float[C, D], zero where a class is empty, and counts Int[C].
+    """
+    member = jax.nn.one_hot(y, n_classes, dtype=z.dtype)
+    counts = member.sum(0)
+    means = jnp.matmul(member.T, z, precision="highest") / jnp.maximum(counts, 1)[:, None]
+    return means, counts.astype(jnp.int32)
+
+
+def tml(*, margin: float = 0.1) -> Method:
+    """Triplet margin loss alone, the baseline of SMR (section III-B)."""
+
+    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
+        value, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
+        return value, {"triplet": value, "active_triplets": active}
+
+    return Method("tml", _no_head, _no_goal, loss)
+
+
+def softmax(n_classes: int) -> Method:
+    """Softmax cross-entropy over a linear layer on the embeddings: the plain classifier beside the papers' methods."""
+
+    def init_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
+        # Unit embeddings need a scale, or the logits cannot leave [-1, 1] and the loss stalls near log C.
+        kernel = jax.random.normal(key, (dim, n_classes)) / jnp.sqrt(dim)
+        return {"kernel": kernel, "bias": jnp.zeros(n_classes), "log_scale": jnp.log(16.0)}
+
+    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
+        logits = jnp.exp(head["log_scale"]) * (z @ head["kernel"]) + head["bias"]
+        value = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+        return value, {"cross_entropy": value, "accuracy": (logits.argmax(-1) == y).mean()}
+
+    return Method("softmax", init_head, _no_goal, loss)
+
+
+def smr(
+    taxonomy: Taxonomy,
+    *,
+    curve: str = "bezier",
+    targets: str = "uniform",
+    pull: str = "normal",
+    alpha: float | None = None,
+    margin: float = 0.1,
+    l1: str = "mean",
+    ends: str = "extend",
+    warmup: int = 0,
+    reducer: dict[str, Any] | None = None,
+) -> Method:
+    """Spatial Maturity Regression (SMR, eqs. 3 to 5): ``alpha * pull + (1 - alpha) * triplets``.
+
+    Cells of classes outside every lineage feel the triplet term alone. The pull is summed over the cells that have a
+    lineage and divided by the size of the whole batch, as eqs. 3 to 5 are printed.
+
+    Args:
+        taxonomy: Classes and lineages; a lineage of one class has no order and is left out.
+        curve: A name in `CURVES`.
+        targets: A name in `TARGETS`.
+        pull: A name in `PULLS`: toward the target in all dimensions (eq. 3), along the curve (eq. 4), or either in
+            the space of a parametric t-SNE that is fitted again at the end of every epoch (eq. 5).
+        alpha: Weight of the pull; by default the paper's 0.2, or 0.6 in the reduced space.
+        margin: Triplet margin; a curve is at least (stages - 1) margins long.
+        l1: "mean" over dimensions, or "sum", the paper's letter (see `losses.normal`).
+        ends: "extend" pulls cells beyond a curve's end along its tangent, "clamp" lets them be.
+        warmup: Epochs with the triplet term alone.
+        reducer: Keyword arguments of `losses.tsne.fit`.
+
+    Raises:
+        ValueError: for an unknown name, or a taxonomy without a lineage of two classes.
+    """
+    lineages = {line.name: line.classes for line in taxonomy.lineages if len(line.classes) > 1}
+    if not lineages:
+        raise ValueError("SMR needs a lineage of at least two classes")
+    reduce, along = PULLS[pull]
+    weight = (0.6 if reduce else 0.2) if alpha is None else alpha
+    members = {k: jnp.array([taxonomy.classes.index(c) for c in v]) for k, v in lineages.items()}
+    # stage_of[lineage][label] is the stage within the lineage, or -1: a mask rather than a made-up number.
+    stage_of = {k: jnp.full(len(taxonomy.classes), -1).at[v].set(jnp.arange(len(v))) for k, v in members.items()}
+
+    def fit_of(order: int) -> Callable[..., Curve]:
+        if curve != "fixed":
+            return CURVES[curve]
+        # One axis a lineage keeps the fixed directions orthonormal.
+        return lambda means, *args, **kwargs: fixed_line(
+            means, *args, direction=jax.nn.one_hot(order, means.shape[-1]), **kwargs
+        )
+
+    def refit(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
+        network: Any = {}
+        if reduce:
+            init_key, fit_key = jax.random.split(key)
+            network = tsne.init_network(init_key, z.shape[-1]) if goal is None else goal["reducer"]
+            network = tsne.fit(network, z, fit_key, **(reducer or {}))
+            z = tsne.embed(network, z)
+        means, counts = class_means(z, y, len(taxonomy.classes))
+        curves = {
+            name: fit_of(order)(
+                means[rows],
+                counts[rows] > 0,
+                None if goal is None else goal["curves"][name],
+                min_length=(len(rows) - 1) * margin,
+            )
+            for order, (name, rows) in enumerate(members.items())
+        }
+        places = {name: TARGETS[targets](counts[rows]) for name, rows in members.items()}
+        refits = jnp.zeros((), jnp.int32) if goal is None else goal["refits"] + 1
+        return {"curves": curves, "targets": places, "reducer": network, "refits": refits}
+
+    pull_of = partial(projected, ends=ends) if along else partial(normal, l1=l1)
+
+    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
+        triplets, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
+        place = tsne.embed(goal["reducer"], z) if reduce else z
+        pulls: Parts = {}
+        for name, stages in stage_of.items():
+            stage = stages[y]
+            t = goal["targets"][name][jnp.maximum(stage, 0)]
+            pulls[f"pull_{name}"] = jnp.where(stage >= 0, pull_of(place, goal["curves"][name], t), 0.0).mean()
+        share = jnp.where(goal["refits"] < warmup, 0.0, weight)
+        value = share * sum(pulls.values()) + (1 - share) * triplets
+        return value, {"triplet": triplets, "active_triplets": active, **pulls}
+
+    return Method("smr", _no_head, refit, loss)
+
+
+def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Place of cells along each lineage's curve of a goal.
+
+    Args:
+        goal: What `Method.refit` returned; methods without curves give an empty result.
+        z: Embeddings, Float[N, D].
+
+    Returns:
+        By lineage, raw t Float[N] (below 0 or above 1 beyond the ends; clip it for the maturity) and the distance to
+        the curve, Float[N], in the space in which the curve lives.
+    """
+    if not goal:
+        return {}
+    place = tsne.embed(goal["reducer"], z) if goal["reducer"] else z
+    return {
+        name: (project(curve, place, ends="extend"), distance(curve, place)) for name, curve in goal["curves"].items()
+    }

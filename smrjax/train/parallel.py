@@ -1,0 +1,41 @@
+"""Data parallelism: the only file that says pmap."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from smrjax.train.step import AXIS
+
+
+def map_step(step: Callable[..., Any], devices: Sequence[jax.Device]) -> Callable[..., Any]:
+    """A per-device step ``(state, images, labels, key)`` over the devices; the old state's memory is reused."""
+    return jax.pmap(step, axis_name=AXIS, devices=list(devices), in_axes=(0, 0, 0, None), donate_argnums=(0,))
+
+
+def map_embed(embed: Callable[..., Any], devices: Sequence[jax.Device]) -> Callable[..., Any]:
+    """A per-device embedding pass ``(params, batch_stats, images)`` over the devices."""
+    return jax.pmap(embed, axis_name=AXIS, devices=list(devices))
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """One copy a device, stacked along a new first axis."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (len(devices), *jnp.shape(x))), tree)
+
+
+def first(tree: Any) -> Any:
+    """The copy of the first device, as host arrays that outlive the donation of ``tree``."""
+    return jax.device_get(jax.tree.map(lambda x: x[0], tree))
+
+
+def share(batch: np.ndarray, devices: Sequence[jax.Device]) -> np.ndarray:
+    """A batch [B, …] split evenly over the devices, [devices, B / devices, …].
+
+    Raises:
+        ValueError: if B is not a multiple of the number of devices.
+    """
+    if len(batch) % len(devices):
+        raise ValueError(f"a batch of {len(batch)} cells cannot be split evenly over {len(devices)} devices")
+    return batch.reshape(len(devices), -1, *batch.shape[1:])

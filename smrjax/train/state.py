@@ -1,0 +1,124 @@
+"""Everything a resume needs, and how it goes to disk and back (Orbax)."""
+
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from smrjax.method import Method
+
+
+@flax.struct.dataclass
+class TrainState:
+    """The whole state of a training; random keys and batches follow from the seed and ``step`` alone.
+
+    Attributes:
+        step: Steps done, Int[].
+        params: ``{"encoder": …, "head": …}``; the head belongs to the method's loss.
+        batch_stats: Running BatchNorm statistics.
+        opt_state: Of the optax optimiser.
+        goal: What the method's last `refit` returned.
+        totals: Sums of the logged parts over the steps of this epoch.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    goal: Any
+    totals: dict[str, jax.Array]
+
+
+def create(
+    variables: Any, method: Method, optimizer: optax.GradientTransformation, goal: Any, key: jax.Array, dim: int
+) -> TrainState:
+    """State before the first step.
+
+    Args:
+        variables: ``{"params": …, "batch_stats": …}`` of the encoder.
+        method: Gives the head's parameters and the names of the loss's parts.
+        optimizer: Its state is initialised over encoder and head.
+        goal: Of the initial embeddings.
+        key: For the head.
+        dim: Length of an embedding.
+    """
+    params = {"encoder": variables["params"], "head": method.init_head(key, dim)}
+    z, y = jnp.zeros((2, dim)), jnp.zeros(2, jnp.int32)
+    _, parts = jax.eval_shape(method.loss, z, y, goal, params["head"])
+    totals = {name: jnp.zeros(()) for name in ("loss", "norm", *parts)}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+        goal=goal,
+        totals=totals,
+    )
+
+
+def open_checkpoints(folder: Path) -> Any:
+    """A manager that writes in the background and keeps the latest state and the best one.
+
+    Best is the highest ``macro_f1`` of the metrics given to `save`, the earlier epoch on ties.
+    """
+    import orbax.checkpoint as ocp
+    from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=keep.AnyPreservationPolicy(
+            [
+                keep.LatestN(1),
+                keep.BestN(
+                    get_metric_fn=lambda m: (m["macro_f1"], -m["epoch"]),
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        ),
+        create=True,
+    )
+    return ocp.CheckpointManager(folder.resolve(), options=options)
+
+
+def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str, Any] | None = None) -> None:
+    """Write a state and the log that led to it, named by its step.
+
+    Args:
+        manager: From `open_checkpoints`.
+        state: One copy, not one a device.
+        log: JSON-safe: what the loop knows beside the arrays (metric rows so far, last SVM parameters, …).
+        metrics: ``macro_f1`` and ``epoch`` at the end of an epoch; None for a state saved in the middle of one.
+    """
+    import orbax.checkpoint as ocp
+
+    manager.save(
+        int(state.step),
+        args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(log)),
+        metrics=metrics,
+        force=True,
+    )
+
+
+def restore(manager: Any, like: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
+    """Read a state back on whatever devices are here now.
+
+    Args:
+        manager: From `open_checkpoints`.
+        like: A state of the same shapes; its values are not used.
+        step: A step in ``manager.all_steps()``.
+
+    Returns:
+        The state and its log.
+    """
+    import orbax.checkpoint as ocp
+
+    # The sharding of this process's first device: a state saved on many devices comes back on one.
+    home = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x), sharding=home), like)
+    items = manager.restore(
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract), log=ocp.args.JsonRestore())
+    )
+    return items["state"], items["log"]
