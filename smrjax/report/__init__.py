@@ -1,0 +1,20 @@
+"""Pictures and pages of a run: arrays and files in, PNG and SVG out. Knows no model."""
+
+from smrjax.report.comparison import comparison_figure
+from smrjax.report.confusion import confusion_figure
+from smrjax.report.contact import contact_sheet
+from smrjax.report.embedding import embedding_figure
+from smrjax.report.learning import learning_figure
+from smrjax.report.maturity import Readout, maturity_figure
+from smrjax.report.truth import true_maturity_figure
+
+__all__ = [
+    "Readout",
+    "comparison_figure",
+    "confusion_figure",
+    "contact_sheet",
+    "embedding_figure",
+    "learning_figure",
+    "maturity_figure",
+    "true_maturity_figure",
+]

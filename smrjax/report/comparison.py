@@ -1,0 +1,148 @@
+"""Methods side by side, with their folds and their intervals."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smrjax.report.figures import (
+    BOUNDARY,
+    FAINT,
+    INK,
+    QUIET,
+    SERIES,
+    caption,
+    heading,
+    number,
+    panel,
+    sheet,
+    shorten,
+    write,
+)
+
+ROW = 0.36
+ACROSS = 1.75
+NUMBERS = 1.05  # inches for the numbers at the right of a panel
+
+
+def comparison_figure(
+    path: str | os.PathLike[str],
+    *,
+    scores: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]],
+    baseline: str | None,
+    title: str,
+    svg: bool = True,
+) -> Path:
+    """Draws a panel per score and a line per method: folds as dots, the mean, and its 95 % interval.
+
+    The numbers at the right are the mean and, where the folds pair up with the baseline's, the mean
+    difference with its paired 95 % interval (Student's t over folds). Differences whose interval leaves out
+    zero are set in colour; nothing is corrected for the number of methods.
+
+    Args:
+        path: the PNG to write; with `svg` its SVG goes beside it.
+        scores: score name -> method name -> one value per fold (or fold and seed), in the same order for
+            every method; NaN and methods without values are left out. Larger is better.
+        baseline: the method whose mean is drawn as a line, or None.
+        title: one sentence that says what is seen.
+        svg: also write the SVG.
+
+    Returns:
+        The path of the PNG.
+
+    Raises:
+        InputError: the file cannot be written.
+        ValueError: no method, or a baseline that is none of them.
+    """
+    methods = list(dict.fromkeys(method for panel_scores in scores.values() for method in panel_scores))
+    if not methods:
+        raise ValueError("there is no method to compare")
+    if baseline is not None and baseline not in methods:
+        raise ValueError(f"the baseline {baseline!r} is none of {', '.join(methods)}")
+    width = len(scores) * (ACROSS + NUMBERS) + (len(scores) - 1) * 0.12
+    height = ROW * len(methods) + 0.1
+
+    with sheet(path, width=width, height=height, svg=svg) as figure:
+        for i, (score, values) in enumerate(scores.items()):
+            left = i * (ACROSS + NUMBERS + 0.12)
+            axes = panel(figure, left=left, top=0.0, width=ACROSS, height=height)
+            axes.set_ylim(len(methods) - 0.4, -0.6)
+            axes.set_yticks(range(len(methods)), [shorten(m, 44) if i == 0 else "" for m in methods])
+            axes.tick_params(axis="y", length=0)
+            axes.spines["left"].set_visible(False)
+            axes.grid(axis="x", color="#ececec", linewidth=0.6)
+            rule = axes.get_yaxis_transform()
+            axes.hlines(range(len(methods)), 0, 1, transform=rule, color=FAINT, linewidth=0.6)
+            base = _values(values, baseline)
+            if np.isfinite(base).any():
+                axes.axvline(np.nanmean(base), color=QUIET, linewidth=1.0, linestyle=(0, (4, 2.5)), zorder=1)
+            for row, method in enumerate(methods):
+                own = _values(values, method)
+                if not np.isfinite(own).any():
+                    axes.text(1.03, row, "–", transform=rule, va="center_baseline")
+                    continue
+                colour = QUIET if method == baseline else SERIES[0]
+                mean, half = interval(own)
+                # Folds keep their height in every row, so one fold can be followed down the panel.
+                spread = np.linspace(-0.2, 0.2, own.size) if own.size > 1 else np.zeros(1)
+                axes.scatter(own, row + spread, s=7, color=colour, alpha=0.4, linewidths=0, zorder=2)
+                if half > 0:
+                    axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
+                axes.plot(
+                    mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4
+                )
+                words, clear = number(mean, 3), 0
+                if baseline is not None and method != baseline and own.shape == base.shape:
+                    difference, half = interval(own - base)
+                    words += f"\n{number(difference, 3, sign=True)}"
+                    if half > 0:
+                        words += f" ± {number(half, 3)}"
+                        clear = int(np.sign(difference)) if abs(difference) > half else 0
+                style: dict[str, Any] = {"va": "center", "fontsize": 7.2, "linespacing": 1.15}
+                style |= {
+                    "color": (INK, SERIES[2], BOUNDARY)[clear],
+                    "fontweight": "bold" if clear else "normal",
+                }
+                axes.text(1.03, row, words, transform=rule, **style)
+            axes.margins(x=0.06)
+            axes.locator_params(axis="x", nbins=4)
+            axes.tick_params(axis="x", labelsize=7.5)
+            write(figure, left, -0.05, shorten(score, 30), va="bottom", fontweight="bold")
+        words = "Small dots: folds. Large dots and bars: mean and 95 % interval (Student's t over folds)."
+        if baseline is not None:
+            words += (
+                f" Dashed: mean of {baseline}. At the right: the mean, and the paired difference to {baseline}"
+                " with its 95 % interval; bold green or red where it leaves out zero, not corrected for the"
+                " number of methods."
+            )
+        caption(figure, words, gap=0.35)
+        heading(figure, title, gap=0.3)
+    return Path(path)
+
+
+def _values(values: Mapping[str, Sequence[float] | np.ndarray], method: str | None) -> np.ndarray:
+    return np.asarray(values.get(method, ()) if method is not None else (), dtype=np.float64).ravel()
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean and half width of the 95 % interval by Student's t over the finite values; 0 for fewer than two.
+
+    Folds share training cells, so they are not quite independent and the true interval is somewhat wider.
+
+    >>> [round(x, 4) for x in interval(np.array([1.0, 2.0, 3.0]))]
+    [2.0, 2.4841]
+    """
+    from scipy.stats import t
+
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return math.nan, 0.0
+    if values.size == 1:
+        return float(values[0]), 0.0
+    error = values.std(ddof=1) / math.sqrt(values.size)
+    return float(values.mean()), float(t.ppf(0.975, values.size - 1) * error)
