@@ -1,0 +1,15 @@
+"""Networks from images to embeddings, with named stages, and their published weights."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+
+from smrjax.encoders.densenet import densenet121, densenet_small
+from smrjax.encoders.efficientnet import EfficientNetLite0
+
+#: name -> (embedding_dim, dropout, dtype, frozen_stages, axis_name) -> module; see `densenet.DenseNet`.
+ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "densenet121": densenet121,
+    "densenet_small": densenet_small,
+    "efficientnet_lite0": EfficientNetLite0,
+}
