@@ -80,6 +80,8 @@ def sample(index: int, seed: int = 0) -> tuple[int, float, int]:
 def render(index: int, *, size: int = 64, seed: int = 0) -> Cell:
     """Draw one cell; the same for the same (seed, index), whatever else is drawn.
 
+    Machines that round products of matrices differently may differ by a grey level here and there.
+
     Args:
         index: Number of the cell, 0 or more.
         size: Pixels a side, 16 to 512; the scene, 25 um a side, does not depend on it.
