@@ -91,7 +91,7 @@ def comparison_figure(
                 # Folds keep their height in every row, so one fold can be followed down the panel.
                 spread = np.linspace(-0.2, 0.2, own.size) if own.size > 1 else np.zeros(1)
                 axes.scatter(own, row + spread, s=7, color=colour, alpha=0.4, linewidths=0, zorder=2)
-                if half > 0:
+                if np.isfinite(half):
                     axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
                 axes.plot(
                     mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4
@@ -100,7 +100,7 @@ def comparison_figure(
                 if baseline is not None and method != baseline and own.shape == base.shape:
                     difference, half = interval(own - base)
                     words += f"\n{number(difference, 3, sign=True)}"
-                    if half > 0:
+                    if np.isfinite(half):
                         words += f" ± {number(half, 3)}"
                         clear = int(np.sign(difference)) if abs(difference) > half else 0
                 style: dict[str, Any] = {"va": "center", "fontsize": 7.2, "linespacing": 1.15}
@@ -116,7 +116,7 @@ def comparison_figure(
         words = "Small dots: folds. Large dots and bars: mean and 95 % interval (Student's t over folds)."
         if baseline is not None:
             words += (
-                f" Dashed: mean of {baseline}. At the right: the mean, and the paired difference to {baseline}"
+                f" Dashed: mean of {baseline}. At the right: the mean, and the paired difference to it"
                 " with its 95 % interval; bold green or red where it leaves out zero, not corrected for the"
                 " number of methods."
             )
@@ -130,7 +130,7 @@ def _values(values: Mapping[str, Sequence[float] | np.ndarray], method: str | No
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean and half width of the 95 % interval by Student's t over the finite values; 0 for fewer than two.
+    """Mean and half width of the 95 % interval by Student's t over the finite values; NaN if fewer than two.
 
     Folds share training cells, so they are not quite independent and the true interval is somewhat wider.
 
@@ -141,8 +141,8 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
     values = values[np.isfinite(values)]
     if values.size == 0:
-        return math.nan, 0.0
+        return math.nan, math.nan
     if values.size == 1:
-        return float(values[0]), 0.0
+        return float(values[0]), math.nan
     error = values.std(ddof=1) / math.sqrt(values.size)
     return float(values.mean()), float(t.ppf(0.975, values.size - 1) * error)

@@ -105,21 +105,21 @@ def embedding_figure(
             axes = panel(figure, left=left, top=top, width=across, height=down)
             chosen = np.isin(labels, members)
             present = [c for c in members if (labels == c).any()]
-            means = np.array([embeddings[labels == c].mean(axis=0) for c in present]).reshape(
-                len(present), -1
-            )
             _draw(
                 axes,
                 cells=_flat(embeddings[chosen], centre, plane),
                 cell_colours=[colours[c] for c in labels[chosen]],
                 paths=[_flat(curves[lineage], centre, plane) for lineage in drawn if lineage in curves],
                 points=[_flat(targets[lineage], centre, plane) for lineage in drawn if lineage in targets],
-                means=_flat(means, centre, plane),
+                means=_flat([embeddings[labels == c].mean(axis=0) for c in present], centre, plane),
                 names=[short[c] for c in present],
                 box=(across, down),
             )
             if name:
-                axes.set(xlabel="along the chord of the curve", ylabel="away from it")
+                along, across_it = "first principal axis of its cells", "second"
+                if name in curves and np.array_equal(centre, np.asarray(curves[name])[0]):
+                    along, across_it = "along the chord of the curve", "away from it"
+                axes.set(xlabel=along, ylabel=across_it)
                 write(figure, left, top - 0.04, shorten(name, 44), fontweight="bold", va="bottom")
             else:
                 axes.set_xlabel(f"first principal axis ({number(100 * shares[0], 0)} % of the variance)")
@@ -137,7 +137,7 @@ def embedding_figure(
     return Path(path)
 
 
-def _flat(points: np.ndarray, centre: np.ndarray, plane: np.ndarray) -> np.ndarray:
+def _flat(points: np.ndarray | Sequence[np.ndarray], centre: np.ndarray, plane: np.ndarray) -> np.ndarray:
     return (np.asarray(points, dtype=np.float64).reshape(-1, len(centre)) - centre) @ plane.T
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,8 @@ def _save(figure: Figure, path: Path, *, dpi: int, metadata: dict[str, None]) ->
         reason = error.strerror or error
         raise InputError(f"cannot write the picture {path}: {reason}; choose another folder") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # gone already where all went well
+            part.unlink()
 
 
 def panel(figure: Figure, *, left: float, top: float, width: float, height: float) -> Axes:

@@ -29,7 +29,7 @@ def learning_figure(
     """Draws small multiples of all numbers in the rows against the epoch.
 
     Keys that share what stands before a slash share a panel: "loss", "loss/triplet" and "loss/maturity" are
-    three lines of one panel. Panels stand in the order in which their keys first appear. The mean of the folds
+    three lines in one. Panels stand in the order in which their keys first appear. The mean over folds
     ends where the first fold stopped early: beyond that it would be a mean of other folds.
 
     Args:

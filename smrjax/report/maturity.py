@@ -183,13 +183,13 @@ def _ridges(
         own = t[inside & (labels == c)]
         edge = darker(colours[c])
         axes.axhline(row, color=FAINT, linewidth=0.6, zorder=1)
-        ridge = density(own, grid)
+        near = (own >= low) & (own <= high)
+        ridge = density(own[near], grid)
         axes.fill_between(grid, row - 0.76 * ridge, row, color=colours[c], linewidth=0, alpha=0.85, zorder=3)
         if ridge.any():
             ridge[ridge < 0.004] = np.nan  # no outline along the foot
             axes.plot(grid, row - 0.76 * ridge, color=edge, linewidth=0.8, zorder=3.1)
         rain = row + 0.07 + 0.17 * np.random.default_rng(c).random(own.size)
-        near = (own >= low) & (own <= high)
         dots = {"rasterized": own.size > VECTOR_POINTS // 4, "linewidths": 0.15, "edgecolors": edge}
         size = float(np.clip(1500 / max(own.size, 1), 2.0, 9.0))
         axes.scatter(own[near], rain[near], s=size, color=colours[c], alpha=0.7, zorder=2, **dots)

@@ -125,9 +125,9 @@ def true_maturity_figure(
             _within(axes, readouts, truth, labels, members, names, colours)
         caption(
             figure,
-            "Dots: cells in the colour of their class. Line and bars: mean and standard deviation of t in bins "
-            "of equal width of true maturity. τ: Kendall's tau-b of recovered and true maturity; within classes: "
-            "the mean of its value in each class.",
+            "Dots: cells in the colour of their class. Line and bars: mean and standard deviation of t in "
+            "bins of equal width of true maturity. τ: Kendall's tau-b of recovered and true maturity; "
+            "within classes: the mean of its value in each class.",
             gap=0.45,
         )
         heading(figure, title, gap=0.1)

@@ -1,0 +1,123 @@
+"""The pictures made of numbers alone, and the numbers that pictures compute, against scipy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from smrjax.report import comparison_figure, learning_figure
+from smrjax.report.comparison import interval
+from smrjax.report.maturity import density
+from smrjax.report.truth import binned
+from tests.report.conftest import check_png, colour_share, svg_words
+
+
+def test_density_matches_scipy():
+    values = np.random.default_rng(0).normal(0.4, 0.1, size=200)
+    grid = np.linspace(-0.2, 1.2, 400)
+    quartiles = np.subtract(*np.quantile(values, [0.75, 0.25])) / 1.349
+    width = 0.9 * min(values.std(), quartiles) * values.size**-0.2
+    reference = stats.gaussian_kde(values, bw_method=width / values.std(ddof=1))(grid)
+    np.testing.assert_allclose(density(values, grid), reference / reference.max(), rtol=1e-6, atol=1e-12)
+
+
+def test_density_of_few_and_of_one_point():
+    grid = np.linspace(0, 1, 11)
+    np.testing.assert_array_equal(density(np.array([0.2, 0.3]), grid), 0)
+    spike = density(np.full(9, 0.5), grid)
+    assert spike.argmax() == 5 and spike.max() == 1
+    # One grid step is the width, so the next grid point lies one deviation off.
+    assert spike[6] == pytest.approx(np.exp(-0.5))
+
+
+def test_binned_matches_scipy():
+    rng = np.random.default_rng(1)
+    x, y = rng.random(300), rng.normal(size=300)
+    centres, means, spreads = binned(x, y, 8)
+    for values, statistic in ((means, "mean"), (spreads, "std")):
+        np.testing.assert_allclose(values, stats.binned_statistic(x, y, statistic, 8).statistic)
+    np.testing.assert_allclose(centres, stats.binned_statistic(x, x, "mean", 8).statistic)
+    assert all(part.size == 0 for part in binned(np.zeros(0), np.zeros(0)))
+
+
+def test_interval_matches_scipy():
+    values = np.array([0.76, 0.78, 0.75, np.nan, 0.77, 0.79])
+    mean, half = interval(values)
+    bounds = stats.ttest_1samp(values[np.isfinite(values)], 0).confidence_interval(0.95)
+    np.testing.assert_allclose([mean - half, mean + half], bounds)
+    assert interval(np.array([0.5, np.nan]))[0] == 0.5 and np.isnan(interval(np.array([0.5]))[1])
+    assert np.isnan(interval(np.zeros(0))[0])
+
+
+def test_comparison_pairs_the_folds(tmp_path):
+    rng = np.random.default_rng(2)
+    folds = rng.normal(0.76, 0.03, size=6)
+    scores = {
+        "macro-F": {
+            "TML": folds,
+            "SMR": folds + 0.02,
+            "far worse method": folds - 0.1 + 0.001 * rng.normal(size=6),
+        },
+        "tau": {"TML": folds, "SMR": folds + rng.normal(0, 0.05, size=6), "SVM": [np.nan, 0.7], "none": []},
+    }
+    path = comparison_figure(tmp_path / "c.png", scores=scores, baseline="TML", title="Methods")
+    check_png(path, "#0072b2", "#b2182b")
+    words = svg_words(path.with_suffix(".svg"))
+    assert {"macro-F", "tau", "TML", "SMR", "far worse method", "SVM", "none", "Methods"} <= set(words)
+    # A constant gain has a paired interval without width, however much the folds scatter.
+    assert any("+0.020 ± 0.000" in w for w in words)
+    assert any(w.startswith("−0.1") for w in words)
+    assert f"{folds.mean():.3f}" in words
+
+
+def test_comparison_without_baseline_and_of_one_fold(tmp_path):
+    path = comparison_figure(tmp_path / "c.png", scores={"F": {"only": [0.5]}}, baseline=None, title="One")
+    check_png(path)
+    assert "0.500" in svg_words(path.with_suffix(".svg"))
+    with pytest.raises(ValueError, match="none of only"):
+        comparison_figure(tmp_path / "c.png", scores={"F": {"only": [0.5]}}, baseline="TML", title="")
+    with pytest.raises(ValueError, match="no method"):
+        comparison_figure(tmp_path / "c.png", scores={}, baseline=None, title="")
+
+
+def log(fold, epochs):
+    for epoch in range(epochs):
+        yield {
+            "epoch": epoch,
+            "fold": fold,
+            "loss": 1 / (epoch + 1),
+            "loss/triplet": 0.5 / (epoch + 1),
+            "loss/maturity": np.float32(0.3),
+            "macro_f1": 0.5 + 0.01 * epoch + 0.1 * fold,
+            "span/neutrophil": np.inf if epoch == 3 else 1.0,
+            "learning_rate": 1e-4,
+            "best": epoch == 2,
+            "warning": "collapsed",
+            "missing": None,
+        }
+
+
+def test_learning_groups_what_stands_before_the_slash(tmp_path):
+    rows = [row for fold in range(3) for row in log(fold, 6 - fold)]
+    path = learning_figure(tmp_path / "l.png", rows=rows, title="Three folds")
+    check_png(path, "#0072b2", "#d55e00", "#009e73")
+    words = svg_words(path.with_suffix(".svg"))
+    for wanted in ("loss", "total", "triplet", "maturity", "macro f1", "span", "neutrophil", "learning rate"):
+        assert words.count(wanted) == 1, wanted
+    assert not {"best", "warning", "missing", "epoch/"} & set(words)
+    assert any("Thin: 3 runs" in w for w in words)
+
+
+def test_learning_of_one_epoch(tmp_path):
+    path = learning_figure(tmp_path / "l.png", rows=list(log(0, 1)), title="One epoch")
+    check_png(path)
+    assert colour_share(path, "#0072b2") > 0
+    for rows in ([], [{"epoch": 0, "note": "x", "loss": np.nan}]):
+        with pytest.raises(ValueError, match="no number"):
+            learning_figure(tmp_path / "l.png", rows=rows, title="")
+
+
+def test_the_mean_ends_where_the_first_fold_stops(tmp_path):
+    from smrjax.report.learning import _mean
+
+    curves = [np.array([[0, 1.0], [1, 2.0], [2, 9.0]]), np.array([[0, 3.0], [1, 4.0]])]
+    np.testing.assert_array_equal(_mean(curves), [[0, 2.0], [1, 3.0]])
