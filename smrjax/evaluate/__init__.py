@@ -1,0 +1,75 @@
+"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health."""
+
+from smrjax.evaluate.health import (
+    effective_rank,
+    share_beyond_ends,
+    span,
+    spread,
+    straightness,
+    warnings_in_words,
+)
+from smrjax.evaluate.ordinal import (
+    kendall_tau,
+    mean_absolute_stage_error,
+    off_by_one_accuracy,
+    quadratic_kappa,
+    spearman,
+)
+from smrjax.evaluate.readouts import compare_readouts, expected_stage, maturity_scores
+from smrjax.evaluate.scores import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    error_split,
+    m_score,
+    macro_f1,
+    macro_f1_at_support,
+    misclassification_severity,
+    per_class,
+    score_report,
+)
+from smrjax.evaluate.statistics import cluster_bootstrap, holm, interval, paired_difference
+from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, fit_svm_at, load_estimator, load_svm, save_svm
+from smrjax.evaluate.svm_grid import GRID, Grid
+from smrjax.evaluate.svm_model import SVMModel
+
+__all__ = [
+    "GRID",
+    "Grid",
+    "SVMModel",
+    "SVMResult",
+    "accuracy",
+    "balanced_accuracy",
+    "calibrate",
+    "cluster_bootstrap",
+    "compare_readouts",
+    "confusion",
+    "effective_rank",
+    "error_split",
+    "expected_stage",
+    "fit_svm",
+    "fit_svm_at",
+    "holm",
+    "interval",
+    "kendall_tau",
+    "load_estimator",
+    "load_svm",
+    "m_score",
+    "macro_f1",
+    "macro_f1_at_support",
+    "maturity_scores",
+    "mean_absolute_stage_error",
+    "misclassification_severity",
+    "off_by_one_accuracy",
+    "paired_difference",
+    "per_class",
+    "quadratic_kappa",
+    "save_svm",
+    "score_report",
+    "share_beyond_ends",
+    "span",
+    "spearman",
+    "spread",
+    "straightness",
+    "warnings_in_words",
+]

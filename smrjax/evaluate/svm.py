@@ -1,0 +1,198 @@
+"""RBF support vector machine on embeddings: C and gamma from a grid within the training part."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smrjax.errors import InputError
+from smrjax.evaluate import svm_model
+from smrjax.evaluate.svm_grid import GRID, Grid, fit_temperature, gamma_unit, machine, search, thin
+from smrjax.evaluate.svm_model import SVMModel
+
+
+@dataclass(frozen=True)
+class SVMResult:
+    """A fitted machine.
+
+    Attributes:
+        C: Chosen or given.
+        gamma: Chosen or given, absolute.
+        cv_score: Mean macro-F of the best pair over the folds of the grid; None where there was no grid.
+        estimator: scikit-learn's ``SVC``, or ``DummyClassifier`` where there is one class only.
+        model: The same machine as arrays; predictions come from it.
+    """
+
+    C: float
+    gamma: float
+    cv_score: float | None
+    estimator: Any
+    model: SVMModel
+
+    def decision(self, z: np.ndarray) -> np.ndarray:
+        """Decision values, Float64[n, classes seen]; the highest is the prediction."""
+        return svm_model.decision(self.model, z)
+
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """Labels, Int[n]."""
+        return svm_model.predict(self.model, z)
+
+    def probabilities(self, z: np.ndarray, *, n_classes: int | None = None) -> np.ndarray:
+        """Probabilities whose highest is the prediction; see `svm_model.probabilities`."""
+        return svm_model.probabilities(self.model, z, n_classes=n_classes)
+
+
+def fit_svm_at(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    *,
+    C: float,
+    gamma: float,
+    class_weight: str | None = "balanced",
+    temperature: float = 1.0,
+) -> SVMResult:
+    """Fit at a given pair, as the monitor does between two grids.
+
+    Args:
+        embeddings: Float[n, D].
+        labels: Int[n].
+        C: See `Grid`.
+        gamma: Absolute, as in `SVMResult`.
+        class_weight: "balanced": C of a class is divided by its share; None: one C for all.
+        temperature: Of the probabilities; `fit_svm` fits it.
+
+    Raises:
+        ValueError: on arrays of the wrong shape, no cells, or embeddings that are not finite.
+    """
+    z, y = _checked(embeddings, labels)
+    if len(np.unique(y)) == 1:
+        from sklearn.dummy import DummyClassifier
+
+        constant = DummyClassifier(strategy="most_frequent").fit(z, y)
+        return SVMResult(C, gamma, None, constant, svm_model.constant_model(int(y[0]), z.shape[1]))
+    estimator = machine("rbf", C, class_weight, gamma=gamma).fit(z, y)
+    return SVMResult(C, gamma, None, estimator, svm_model.from_estimator(estimator, temperature=temperature))
+
+
+def fit_svm(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    *,
+    grid: Grid = GRID,
+    folds: int = 5,
+    seed: int = 0,
+    class_weight: str | None = "balanced",
+    workers: int = 2,
+) -> SVMResult:
+    """Choose C and gamma by cross-validated macro-F, then fit on all given cells.
+
+    The choice is that of scikit-learn's ``GridSearchCV`` over ``SVC`` with ``StratifiedKFold(folds,
+    shuffle=True, random_state=seed)``; of equal pairs, the smaller C, then the smaller gamma. Distances are
+    computed once, kernels once a gamma. The decisions of the left-out cells at the best pair give the
+    temperature of the probabilities.
+
+    Args:
+        embeddings: Of the training part alone, Float[n, D].
+        labels: Int[n].
+        grid: Pairs to try.
+        folds: Lowered to the size of the smallest class where that has fewer cells. Classes of a single
+            cell take part in every training fold and are never left out. Where every class has one cell,
+            there is nothing to validate on: the middle of the grid is taken.
+        seed: Of the folds, and of thinning.
+        class_weight: "balanced" or None.
+        workers: Folds at work at the same time.
+
+    Raises:
+        ValueError: on arrays of the wrong shape, no cells, or embeddings that are not finite.
+    """
+    z, y = _checked(embeddings, labels)
+    unit = gamma_unit(z)
+    gammas = tuple(unit * factor for factor in grid.gamma)
+    counts = np.unique(y, return_counts=True)[1]
+    if len(counts) == 1 or counts.max() == 1:
+        middle = {"C": grid.C[len(grid.C) // 2], "gamma": gammas[len(gammas) // 2]}
+        return fit_svm_at(z, y, class_weight=class_weight, **middle)
+    rows = thin(y, grid.max_cells, folds, seed)
+    scores, decisions = search(z[rows], y[rows], grid.C, gammas, folds, seed, class_weight, workers)
+    # the order is C first, then gamma; sums in another order differ by less than this
+    best = int(np.flatnonzero(scores.ravel() >= scores.max() - 1e-12)[0])
+    C, gamma = grid.C[best // len(gammas)], gammas[best % len(gammas)]
+    left_out = np.isfinite(decisions[best]).all(axis=1)
+    truth = np.unique(y, return_inverse=True)[1][rows]
+    temperature = fit_temperature(decisions[best][left_out], truth[left_out])
+    fitted = fit_svm_at(z, y, C=C, gamma=gamma, class_weight=class_weight, temperature=temperature)
+    return replace(fitted, cv_score=float(scores.ravel()[best]))
+
+
+def calibrate(result: SVMResult, embeddings: np.ndarray, labels: np.ndarray) -> SVMResult:
+    """The same machine with its temperature fitted on other cells; predictions stay.
+
+    The cells on which the network was trained are often told apart without an error, folds or not, and the
+    temperature from `fit_svm` is then too low. The validation fold knows better.
+
+    Args:
+        result: The machine.
+        embeddings: Of cells that neither the network nor the machine was fitted to, Float[n, D].
+        labels: Int[n]; cells of classes that the machine does not know are left out. Where none are left, the
+            temperature stays.
+    """
+    z, y = _checked(embeddings, labels)
+    known = np.isin(y, result.model.classes)
+    if len(result.model.classes) == 1 or not known.any():
+        return result
+    temperature = fit_temperature(result.decision(z[known]), np.searchsorted(result.model.classes, y[known]))
+    return replace(result, model=replace(result.model, temperature=temperature))
+
+
+def save_svm(stem: str | Path, result: SVMResult) -> tuple[Path, Path]:
+    """Write ``stem.skops`` (scikit-learn's estimator) and ``stem.npz`` (arrays, enough to predict with numpy).
+
+    Returns:
+        The two paths.
+    """
+    from skops.io import dump
+
+    skops, plain = Path(f"{stem}.skops"), Path(f"{stem}.npz")
+    dump(result.estimator, skops)
+    np.savez(plain, C=result.C, **vars(result.model))
+    return skops, plain
+
+
+def load_svm(stem: str | Path) -> SVMModel:
+    """Read what `save_svm` wrote, from the plain arrays.
+
+    Raises:
+        InputError: where the file is absent or does not hold a machine.
+    """
+    return svm_model.load_model(Path(f"{stem}.npz"))
+
+
+def load_estimator(path: str | Path) -> Any:
+    """Read a ``.skops`` file; refuse types beyond those that scikit-learn's estimators are made of.
+
+    Raises:
+        InputError: where the file is absent, is no skops file, or holds other types.
+    """
+    from skops.io import get_untrusted_types, load
+
+    try:
+        unknown = get_untrusted_types(file=Path(path))
+        if unknown:
+            raise InputError(
+                f"{path} holds types that are not trusted ({', '.join(unknown)}); do not load it"
+            )
+        return load(Path(path), trusted=[])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read {path} as a skops file ({error}); save it again") from error
+
+
+def _checked(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    z, y = np.asarray(embeddings, np.float64), np.asarray(labels)
+    if z.ndim != 2 or y.shape != z.shape[:1] or not len(y) or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            f"embeddings {z.shape} and labels {y.shape} {y.dtype}: expected Float[n, D], Int[n], n > 0"
+        )
+    if not np.isfinite(z).all():
+        raise ValueError("some embeddings are not finite")
+    return z, y
