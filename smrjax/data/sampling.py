@@ -1,0 +1,143 @@
+"""Which cells make up a batch: a function of seed and epoch alone, so that a run resumes at (epoch, step)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def pk_batches(
+    labels: np.ndarray,
+    *,
+    classes_per_batch: int,
+    per_class: int,
+    seed: int,
+    epoch: int,
+    steps: int | None = None,
+) -> np.ndarray:
+    """Batches of P classes with K cells each, for losses over pairs and triplets.
+
+    Every batch has P x K cells, always. With more classes than P, each batch has P different ones, and all
+    classes come up equally often; with P classes or fewer, each batch has all of them, and P x K is shared
+    out evenly. Within a class all cells are used equally often, to within one at the end of any epoch (a
+    large class goes on where the epoch before stopped); a cell is in a batch twice only if its class has
+    fewer cells than the batch takes.
+
+    Args:
+        labels: Int[N], of the cells to draw from.
+        classes_per_batch: P.
+        per_class: K.
+        seed: Of the run.
+        epoch: From 0.
+        steps: Batches in an epoch, the same in every epoch; ceil(N / (P K)) if None.
+
+    Returns:
+        Int32[steps, P * K], positions in ``labels``.
+
+    Raises:
+        ValueError: for no labels, or P or K below 1.
+
+    Example:
+        >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+        >>> batches = pk_batches(labels, classes_per_batch=2, per_class=2, seed=0, epoch=0)
+        >>> labels[batches].tolist()
+        [[0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    labels = np.asarray(labels)
+    if labels.size == 0 or classes_per_batch < 1 or per_class < 1:
+        raise ValueError("pk_batches needs labels, and P and K of at least 1")
+    members = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    size = classes_per_batch * per_class
+    steps = -(-len(labels) // size) if steps is None else steps
+    n = len(members)
+    # A class takes `all_take` cells of every batch, and `some_take` more of the batches that it is drawn for.
+    drawn, some_take, all_take = (
+        (classes_per_batch, per_class, 0) if n > classes_per_batch else (size % n, 1, size // n)
+    )
+    chosen = _deal(n, np.full(steps, drawn), epoch * steps * drawn, (seed, 0), epoch).reshape(steps, drawn)
+    takes = np.full((steps, n), all_take)
+    np.put_along_axis(takes, chosen, all_take + some_take, axis=1)
+    before = epoch * steps * all_take + some_take * _dealt(n, epoch * steps * drawn, (seed, 0))
+    columns = [
+        members[c][_deal(len(members[c]), takes[:, c], int(before[c]), (seed, 1 + c), epoch)]
+        for c in range(n)
+    ]
+    ends = np.cumsum(takes, axis=0)
+    batches = [
+        np.concatenate([columns[c][ends[step, c] - takes[step, c] : ends[step, c]] for c in range(n)])
+        for step in range(steps)
+    ]
+    return np.array(batches, np.int32).reshape(steps, size)
+
+
+def shuffled_batches(n: int, *, batch: int, seed: int, epoch: int) -> np.ndarray:
+    """Plain shuffled batches of one fixed size, without regard to classes.
+
+    Args:
+        n: Number of cells.
+        batch: Cells a batch; an epoch has ceil(n / batch) batches, so some cells come up once more than
+            others, different ones in every epoch.
+        seed: Of the run.
+        epoch: From 0.
+
+    Returns:
+        Int32[steps, batch].
+    """
+    steps = -(-n // batch)
+    order = _deal(n, np.full(steps, batch), epoch * steps * batch, (seed, 0), epoch)
+    return order.astype(np.int32).reshape(steps, batch)
+
+
+def eval_batches(rows: np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cells in order, in batches of one fixed size, so that nothing compiles twice.
+
+    Args:
+        rows: Int[n], which cells.
+        batch: Cells a batch.
+
+    Yields:
+        Int[batch], the last padded by repeating its last cell, and Bool[batch], False where padded.
+
+    Example:
+        >>> [(some.tolist(), valid.sum().item()) for some, valid in eval_batches(np.arange(3), 2)]
+        [([0, 1], 2), ([2, 2], 1)]
+    """
+    for start in range(0, len(rows), batch):
+        some = rows[start : start + batch]
+        valid = np.arange(batch) < len(some)
+        yield np.pad(some, (0, batch - len(some)), mode="edge"), valid
+
+
+def _order(n: int, key: tuple[int, int]) -> np.ndarray:
+    """The n items in the round in which epochs take turns."""
+    return np.random.default_rng(key).permutation(n)
+
+
+def _dealt(n: int, before: int, key: tuple[int, int]) -> np.ndarray:
+    """How often each of n items is among the first ``before`` dealt."""
+    rounds, rest = divmod(before, n)
+    counts = np.full(n, rounds)
+    counts[_order(n, key)[:rest]] += 1
+    return counts
+
+
+def _deal(n: int, takes: np.ndarray, before: int, key: tuple[int, int], epoch: int) -> np.ndarray:
+    """Deal n items out, ``takes[b]`` to batch b of an epoch, after ``before`` of them in the epochs before.
+
+    Which items the epoch gets once more than others follows from ``before`` alone: the next ones of a fixed
+    round. They are dealt first, then whole shuffled decks; so a batch that needs a new deck always finds
+    enough items in it that it does not have yet.
+    """
+    rng = np.random.default_rng((*key, epoch))
+    extra = int(takes.sum()) % n
+    deck = rng.permutation(np.roll(_order(n, key), -(before % n))[:extra])
+    dealt = [np.zeros(0, int)]
+    for take in takes.tolist():
+        hand, deck = deck[:take], deck[take:]
+        while len(hand) < take:
+            deck = rng.permutation(n)
+            new = deck[~np.isin(deck, hand)][: take - len(hand)]
+            deck = np.concatenate([new, rng.permutation(np.setdiff1d(deck, new))])
+            need = take - len(hand)
+            hand, deck = np.concatenate([hand, deck[:need]]), deck[need:]
+        dealt.append(hand)
+    return np.concatenate(dealt)
