@@ -116,11 +116,11 @@ def _paint_cytoplasm(
     outside: Field,
     plasm: Field,
 ) -> None:
-    depth = np.clip(outside * f32(-1 / (0.35 * look.radius)), 0, 1)
+    depth = np.minimum(np.maximum(outside * f32(-1 / (0.35 * look.radius)), 0), 1)
     sheet = plasm * (f32(0.62) + f32(0.38) * depth)
     sheet *= 1 + f32(0.09) * noise.mottle + f32(0.08) * noise.clumps + f32(0.05) * noise.grain
-    # The Golgi area is pale and lies in the hollow of the nucleus, on the side that the nucleus leaves free.
     rna = f32(look.blue) * (f32(1 + look.rim) - f32(look.rim) * depth)
+    # The Golgi area is pale and lies in the hollow of the nucleus, on the side that the nucleus leaves free.
     golgi = centre + (centre - nucleus_centres.mean(0)) * (0.4 if look.bend < 1.5 else 0.2)
     pale = f32(look.hof) * soft_dots(where, golgi[None], np.array([0.62 * look.radius]), np.ones(1))
     dyes[BLUE] += sheet * rna * (1 - f32(0.85) * pale)

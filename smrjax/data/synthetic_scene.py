@@ -107,14 +107,14 @@ def _paint_red_cells(
     gaps = np.hypot(*(places[:, None] - places[None, :]).transpose(2, 0, 1))
     drawn: list[int] = []
     for i in range(n):
-        if any(gaps[i, j] < 1.75 * sizes[i] for j in drawn) and crowded[i] > 0.12:
+        if crowded[i] > 0.12 and (gaps[i, drawn] < 1.75 * sizes[i]).any():
             continue
         drawn.append(i)
         part = window(where, places[i], 1.2 * sizes[i] + 1.3)
         d = radial(cut(where, part), places[i], tilt[i], angle[i])
         d += noise.ripples[part] * f32(0.12) + noise.nuclear_waves[part] * f32(0.22)
         rho2 = np.square(d * f32(1 / sizes[i]))
-        thin = np.exp(rho2 * f32(-1 / 0.16)) + f32(0.3) * rho2 * rho2 * rho2
+        thin = np.exp(rho2 * f32(-1 / 0.21)) + f32(0.3) * rho2 * rho2 * rho2
         disc = soft_mask(d - f32(sizes[i]), where.pixel) * free[part]
         thickness = 1 - f32(pallor[i]) * thin + f32(0.03) * noise.mottle[part]
         dyes[SALMON, *part] += disc * thickness * f32(strength[i])

@@ -82,8 +82,12 @@ def soft_mask(distance: Field, pixel: float, width: float = EDGE) -> Field:
     """1 inside, 0 outside, and a smooth step as wide as the edge and the pixel between them."""
     t = distance * np.float32(-1.0 / np.hypot(width, pixel))
     t += np.float32(0.5)
-    np.clip(t, 0, 1, out=t)
-    return t * t * (3 - 2 * t)
+    np.minimum(np.maximum(t, 0, out=t), 1, out=t)
+    step = t * np.float32(-2)
+    step += np.float32(3)
+    step *= t
+    step *= t
+    return step
 
 
 def radial(where: Grid, centre: NDArray, stretch: float = 0.0, angle: float = 0.0) -> Field:
@@ -167,7 +171,7 @@ def nucleus_discs(
         centres Float[K, 2] relative to the cell's, radii Float[K].
     """
     nodes = int(min(max(4 + 3 * stretch + 18 * pinch, 5), 40))
-    s = np.linspace(-0.5, 0.5, nodes)
+    s = np.arange(nodes) / (nodes - 1) - 0.5
     turn, way, wave = rng.uniform(0, 2 * np.pi, 3)
     swing, curl = rng.normal(0, [0.3, 0.45])
     lobe_sizes, end_sizes = 1 + rng.normal(0, 0.16, lobes), 1 + rng.normal(0, 0.12, 2) * min(stretch / 3, 1)

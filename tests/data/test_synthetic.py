@@ -24,7 +24,7 @@ def annotations(n: int = 6000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @cache
-def cells(lineage: str, n: int = 240) -> tuple[Cell, ...]:
+def cells(lineage: str, n: int = 180) -> tuple[Cell, ...]:
     """The first n cells of a lineage."""
     first, stages = LINEAGES[lineage]
     chosen = np.flatnonzero((annotations()[0] >= first) & (annotations()[0] < first + stages))[:n]
