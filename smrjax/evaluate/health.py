@@ -123,38 +123,38 @@ _WARNINGS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     (
         "effective_rank",
         lambda value: value < LOWEST_RANK,
-        "The embedding uses hardly more than a line (effective rank {value:.1f}): the maturity term is pulling "
-        "all classes together; lower alpha or average L1 over dimensions.",
+        "The embedding uses hardly more than a line (effective rank {value:.1f}): the maturity term is "
+        "pulling all classes together; lower alpha or average L1 over dimensions.",
     ),
     (
         "spread",
         lambda value: value < LOWEST_SPREAD,
-        "All cells lie almost on one point (spread {value:.2g}): the network has collapsed; lower the learning "
-        "rate or alpha, or warm up with triplets alone.",
+        "All cells lie almost on one point (spread {value:.2g}): the network has collapsed; lower the "
+        "learning rate or alpha, or warm up with triplets alone.",
     ),
     (
         "span",
         lambda value: value < LOWEST_SPAN,
-        "The ends of the {lineage} curve lie within the triplet margin (span {value:.2g}): youngest and oldest "
-        "cells cannot be told apart along it; raise the curve's least length or lower alpha.",
+        "The ends of the {lineage} curve lie within the triplet margin (span {value:.2g}): youngest and "
+        "oldest cells cannot be told apart along it; raise the curve's least length or lower alpha.",
     ),
     (
         "straightness",
         lambda value: value < LOWEST_STRAIGHTNESS,
-        "The {lineage} curve bends back on itself (its ends are {value:.0%} of its length apart): stages may be "
-        "out of order; try a line, or train longer before reading maturity.",
+        "The {lineage} curve bends back on itself (its ends are {value:.0%} of its length apart): stages may "
+        "be out of order; try a line, or train longer before reading maturity.",
     ),
     (
         "beyond",
         lambda value: value > HIGHEST_BEYOND,
-        "{value:.0%} of the {lineage} cells lie beyond the ends of their curve: it is too short to order them; "
-        "raise its least length, or refit it to the class means.",
+        "{value:.0%} of the {lineage} cells lie beyond the ends of their curve: it is too short to order "
+        "them; raise its least length, or refit it to the class means.",
     ),
     (
         "active_triplets",
         lambda value: value < LOWEST_ACTIVE,
-        "Hardly any triplet violates the margin ({value:.2%}): the triplet term has nothing left to teach; stop, "
-        "or raise the margin or the augmentation.",
+        "Hardly any triplet violates the margin ({value:.2%}): the triplet term has nothing left to teach; "
+        "stop, or raise the margin or the augmentation.",
     ),
     (
         "active_triplets",

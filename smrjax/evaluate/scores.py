@@ -148,7 +148,7 @@ def per_class(y_true: np.ndarray, y_pred: np.ndarray, *, classes: Sequence[str])
 def error_split(
     y_true: np.ndarray, y_pred: np.ndarray, *, stage: np.ndarray, lineage_index: np.ndarray
 ) -> dict[str, float]:
-    """Shares of cells ``correct``, one stage off (``adjacent``), further off (``same_lineage``), and ``other``.
+    """Shares of cells ``correct``, one stage off (``adjacent``), further off (``same_lineage``), ``other``.
 
     ``other`` is every error from, to or between lineages and classes outside them. The four sum to 1.
 

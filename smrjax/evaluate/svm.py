@@ -9,7 +9,7 @@ import numpy as np
 from smrjax.errors import InputError
 from smrjax.evaluate import svm_model
 from smrjax.evaluate.svm_grid import GRID, Grid, fit_temperature, gamma_unit, machine, search, thin
-from smrjax.evaluate.svm_model import SVMModel
+from smrjax.evaluate.svm_model import BROKEN, SVMModel
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def calibrate(result: SVMResult, embeddings: np.ndarray, labels: np.ndarray) -> 
 
 
 def save_svm(stem: str | Path, result: SVMResult) -> tuple[Path, Path]:
-    """Write ``stem.skops`` (scikit-learn's estimator) and ``stem.npz`` (arrays, enough to predict with numpy).
+    """Write ``stem.skops`` (the estimator) and ``stem.npz`` (arrays, enough for numpy to predict).
 
     Returns:
         The two paths.
@@ -183,7 +183,7 @@ def load_estimator(path: str | Path) -> Any:
                 f"{path} holds types that are not trusted ({', '.join(unknown)}); do not load it"
             )
         return load(Path(path), trusted=[])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except BROKEN as error:
         raise InputError(f"cannot read {path} as a skops file ({error}); save it again") from error
 
 

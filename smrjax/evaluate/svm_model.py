@@ -1,5 +1,6 @@
 """A trained RBF support vector machine as arrays: decisions, classes and probabilities in numpy alone."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
+
+#: What reading a file that is absent, cut short or of another kind may raise.
+BROKEN = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError)
 
 #: Cells whose kernel rows are in memory at a time.
 CHUNK = 4096
@@ -212,7 +216,7 @@ def load_model(path: Path) -> SVMModel:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in names}
         model = SVMModel(**arrays | {name: float(arrays[name]) for name in ("gamma", "temperature")})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except BROKEN as error:
         raise InputError(
             f"cannot read {path} as a support vector machine ({error}); save it again"
         ) from error
