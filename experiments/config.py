@@ -17,7 +17,7 @@ from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
 
 if TYPE_CHECKING:
-    EncoderName = str
+    from builtins import str as EncoderName
 else:
     EncoderName = tyro.extras.literal_type_from_choices(list(ENCODERS))
 
@@ -90,6 +90,8 @@ class TrainOptions:
     """Mirror training images."""
     crop: float = 0.07
     """Reach of the random crop, as a share of the image's side (reflected beyond its border)."""
+    zoom: float = 0.05
+    """Reach of the random magnification, as a logarithm; small, since size tells maturity."""
     stain: float = 0.05
     """Strength of the stain jitter; 0 turns it off."""
     embed_batch: int = 128

@@ -1,9 +1,10 @@
 """Cross-validation of one method: train, assess and write each fold, then sum up; shared by all experiments."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,31 +12,43 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
-from experiments.runtime import cache_folder, stop_flag
+from experiments.pictures import draw_pictures
+from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from smrjax.data import CellSet, load
 from smrjax.data.augment import augment, dihedral
 from smrjax.data.folds import make_folds, split
-from smrjax.encoders import ENCODERS, load_torch_weights
+from smrjax.encoders import ENCODERS
+from smrjax.encoders.torch_weights import load_torch_weights
 from smrjax.errors import InputError
 from smrjax.method import Method
-from smrjax.taxonomy import Taxonomy, for_classes
+from smrjax.taxonomy import Taxonomy, for_classes, parse_lineages
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
-from smrjax.train.folder import locked, read_json, write_json
-from smrjax.train.loop import Interrupted, Job, Plan, embed_cells, steps_per_epoch, train
+from smrjax.train.folder import locked, write_json
+from smrjax.train.loop import Cells, Interrupted, Learner, Plan, build, embed_cells, train
 from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.step import AXIS, make_embed
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """The option blocks that every experiment has."""
+class Blocks(Protocol):
+    """The option blocks that the configuration of every experiment has."""
 
-    data: DataOptions
-    encoder: EncoderOptions
-    train: TrainOptions
-    run: RunOptions
+    @property
+    def data(self) -> DataOptions:
+        """Which cells."""
+
+    @property
+    def encoder(self) -> EncoderOptions:
+        """The network."""
+
+    @property
+    def train(self) -> TrainOptions:
+        """Optimisation."""
+
+    @property
+    def run(self) -> RunOptions:
+        """Where results go."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,8 @@ def prepare(blocks: Blocks) -> Prepared:
         InputError: for anything in them that does not fit.
     """
     data, options = blocks.data, blocks.train
-    cells = load(data.data, size=data.image_size, count=data.count, cache_dir=cache_folder(data.cache))
-    taxonomy = for_classes(cells.classes, data.lineages)
+    cells = load(data.data, size=data.image_size, count=data.count, cache_dir=data.cache)
+    taxonomy = for_classes(cells.classes, parse_lineages(data.lineages), name=cells.name)
     fold_of = make_folds(
         cells.labels, groups=cells.groups, given=cells.folds, n_folds=data.folds, seed=options.seed, classes=cells.classes
     )
@@ -96,7 +109,7 @@ def prepare(blocks: Blocks) -> Prepared:
 
 
 def cross_validate(
-    blocks: Blocks, prepared: Prepared, folder: Path, *, method_of: Callable[[Taxonomy], Method], title: str
+    blocks: Blocks, prepared: Prepared, folder: Path, *, method: Method, title: str
 ) -> dict[str, Any]:
     """Train and assess every fold that is not done yet, then write the summary and the pictures.
 
@@ -104,7 +117,7 @@ def cross_validate(
         blocks: Options.
         prepared: From `prepare`, of the same options.
         folder: The run's folder.
-        method_of: taxonomy -> method.
+        method: What is learnt.
         title: Name of the method, for tables and pictures.
 
     Returns:
@@ -113,75 +126,87 @@ def cross_validate(
     Raises:
         Interrupted: with the command that goes on, if the user stopped it; everything is saved.
     """
-    taxonomy, options = prepared.taxonomy, blocks.train
-    folds = blocks.data.only_folds or tuple(range(int(prepared.fold_of.max()) + 1))
-    should_stop = stop_flag()
-    with locked(folder):
-        per_fold = steps_per_epoch(len(split(prepared.fold_of, folds[0])[0]), _plan(blocks, 0)) * options.epochs
-        with tqdm(total=per_fold * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05) as bar:
-            for order, fold in enumerate(folds):
-                target = folder / f"fold_{fold}"
-                if not (target / "result.json").exists():
-                    bar.set_description(f"fold {order + 1}/{len(folds)}")
-                    try:
-                        result = _run_fold(blocks, prepared, target, fold, method_of(taxonomy), bar, should_stop)
-                    except Interrupted:
-                        raise Interrupted(f"python -m experiments.{folder.parent.name} --resume {folder}") from None
-                    write_json(target / "result.json", result)
-                # Early stops and folds done before leave steps over; the time left must not count them.
-                bar.n = (order + 1) * per_fold
-                bar.refresh()
-        return write_summary(folder, prepared.cells, taxonomy, folds=folds, title=title, pictures=blocks.run.pictures)
-
-
-def _plan(blocks: Blocks, fold: int) -> Plan:
     options = blocks.train
-    return Plan(
-        epochs=options.epochs,
-        patience=options.patience,
-        grid_every=options.grid_every,
-        classes_per_batch=options.classes_per_batch,
-        per_class=options.per_class,
-        embed_batch=options.embed_batch,
-        seed=options.seed * 1000 + fold,
+    folds = blocks.data.only_folds or tuple(range(int(prepared.fold_of.max()) + 1))
+    # The largest training part decides for all folds, so that they share one schedule and one compilation.
+    largest = max(len(split(prepared.fold_of, fold)[0]) for fold in folds)
+    steps = -(-largest // (options.classes_per_batch * options.per_class))
+    learner = _learner(blocks, prepared, method, steps)
+    should_stop = stop_flag()
+    with locked(folder), tqdm(
+        total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
+    ) as bar:
+        for order, fold in enumerate(folds):
+            target = folder / f"fold_{fold}"
+            if not (target / "result.json").exists():
+                bar.set_description(f"fold {order + 1}/{len(folds)}")
+                try:
+                    result = _run_fold(blocks, prepared, learner, target, fold, steps, bar, should_stop)
+                except Interrupted:
+                    raise Interrupted(f"python -m experiments.{folder.parent.name} --resume {folder}") from None
+                write_json(target / "result.json", result)
+            # Early stops and folds done before leave steps out; the time left must not count them.
+            bar.update((order + 1) * steps * options.epochs - bar.n)
+        bar.set_description(title)
+        summary = write_summary(folder, prepared.cells, folds=folds, title=title)
+    if blocks.run.pictures:
+        summary["pictures"] = draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
+    return summary
+
+
+def _learner(blocks: Blocks, prepared: Prepared, method: Method, steps: int) -> Learner:
+    options, encoder = blocks.train, blocks.encoder
+    head = jax.eval_shape(lambda key: method.init_head(key, encoder.embedding_dim), jax.random.key(0))
+    optimizer = adamw_cosine(
+        {"encoder": prepared.variables["params"], "head": head},
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        steps=options.epochs * steps,
+        frozen=prepared.model.stage_names[: encoder.frozen_stages],
+    )
+    return build(
+        prepared.model,
+        prepared.variables,
+        method,
+        optimizer,
+        partial(
+            augment,
+            rotation=options.rotation,
+            flips=options.flips,
+            crop=options.crop,
+            zoom=options.zoom,
+            stain=options.stain,
+        ),
+        prepared.devices,
+        normalize=options.normalize,
+        norm_weight=options.norm_weight,
     )
 
 
 def _run_fold(
     blocks: Blocks,
     prepared: Prepared,
+    learner: Learner,
     folder: Path,
     fold: int,
-    method: Method,
+    steps: int,
     bar: tqdm,
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    cells, options, devices = prepared.cells, blocks.train, prepared.devices
+    cells, options = prepared.cells, blocks.train
     train_rows, validation_rows, test_rows = split(prepared.fold_of, fold)
-    plan = _plan(blocks, fold)
-    dim = blocks.encoder.embedding_dim
-    head = jax.eval_shape(lambda key: method.init_head(key, dim), jax.random.key(0))
-    optimizer = adamw_cosine(
-        {"encoder": prepared.variables["params"], "head": head},
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        steps=options.epochs * steps_per_epoch(len(train_rows), plan),
-        frozen=prepared.model.stage_names[: blocks.encoder.frozen_stages],
-    )
-    job = Job(
-        images=cells.images,
-        labels=cells.labels,
-        train=train_rows,
-        validation=validation_rows,
-        model=prepared.model,
-        variables=prepared.variables,
-        method=method,
-        optimizer=optimizer,
-        augment=lambda images, keys: augment(
-            images, keys, rotation=options.rotation, flips=options.flips, crop=options.crop, stain=options.stain
-        ),
-        normalize=options.normalize,
-        norm_weight=options.norm_weight,
+    lineages = {
+        line.name: np.array([cells.classes.index(c) for c in line.classes]) for line in prepared.taxonomy.lineages
+    }
+    plan = Plan(
+        epochs=options.epochs,
+        steps=steps,
+        patience=options.patience,
+        grid_every=options.grid_every,
+        classes_per_batch=options.classes_per_batch,
+        per_class=options.per_class,
+        embed_batch=options.embed_batch,
+        seed=1000 * options.seed + fold,
     )
 
     def on_epoch(row: dict[str, Any]) -> None:
@@ -190,24 +215,27 @@ def _run_fold(
             tqdm.write(f"fold {fold}, epoch {row['epoch'] + 1}: {words}")
 
     state, history = train(
-        job,
+        learner,
+        Cells(cells.images, cells.labels, lineages, train_rows, validation_rows),
         plan,
         folder,
-        devices=devices,
         on_step=bar.update,
         on_epoch=on_epoch,
         should_stop=should_stop,
     )
-    embed = parallel.map_embed(
-        make_embed(
-            prepared.model,
-            normalize=options.normalize,
-            views=(lambda images: [dihedral(images, k) for k in range(8)]) if blocks.run.tta else None,
-        ),
-        devices,
+    embed = learner.embed
+    if blocks.run.tta:
+        embed = parallel.map_embed(
+            make_embed(prepared.model, normalize=options.normalize, views=_all_views), prepared.devices
+        )
+    z = embed_cells(
+        embed,
+        parallel.replicate(state, prepared.devices),
+        cells.images,
+        np.arange(len(cells)),
+        options.embed_batch,
+        prepared.devices,
     )
-    everyone = np.arange(len(cells.labels))
-    z = embed_cells(embed, parallel.replicate(state, devices), cells.images, everyone, options.embed_batch, devices)
     result = assess_fold(
         folder,
         z=z,
@@ -218,3 +246,8 @@ def _run_fold(
         seed=options.seed,
     )
     return {"fold": fold, "epochs": len(history), "history": history} | result
+
+
+def _all_views(images: jax.Array) -> list[jax.Array]:
+    """The eight flips and quarter turns."""
+    return [dihedral(images, k) for k in range(8)]

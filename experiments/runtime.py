@@ -1,6 +1,5 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -8,15 +7,6 @@ from pathlib import Path
 
 from smrjax.errors import InputError
 from smrjax.train.loop import Interrupted
-
-
-def cache_folder(given: Path | None) -> Path:
-    """The folder for what can be made again: decoded images and compiled programs."""
-    if given is not None:
-        return given
-    if "SMRJAX_CACHE" in os.environ:
-        return Path(os.environ["SMRJAX_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "smrjax"
 
 
 def prepare_jax(devices: int, compile_cache: Path | None) -> None:

@@ -1,17 +1,37 @@
 """Spatial Maturity Regression, end to end: ``python -m experiments.smr --curve bezier``."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions, block
+from experiments.config import (
+    DataOptions,
+    EncoderOptions,
+    RunOptions,
+    TrainOptions,
+    block,
+    from_json,
+    parse,
+    to_json,
+)
+from experiments.crossval import cross_validate, prepare
+from experiments.runtime import leave, prepare_jax
+from experiments.summary import table
 from smrjax.curves import CURVES
-from smrjax.method import PULLS
+from smrjax.data.cache import cache_root
+from smrjax.errors import InputError
+from smrjax.method import PULLS, Method, smr, softmax, tml
 from smrjax.targets import TARGETS
+from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import create_run, read_json, write_json
 
 if TYPE_CHECKING:
-    CurveName = TargetName = PullName = str
+    from builtins import str as CurveName
+    from builtins import str as PullName
+    from builtins import str as TargetName
 else:
     CurveName = tyro.extras.literal_type_from_choices(list(CURVES))
     TargetName = tyro.extras.literal_type_from_choices(list(TARGETS))
@@ -64,3 +84,88 @@ PAPER = replace(
     train=replace(QUICK.train, epochs=300, patience=50, learning_rate=1e-4, grid_every=5),
 )
 PRESETS = {"quick": QUICK, "paper": PAPER}
+
+#: Heading -> score of the closing table.
+COLUMNS = {
+    "macro-F": "macro_f1",
+    "off-by-one": "off_by_one",
+    "tau(stage)": "tau_stage",
+    "tau(true t)": "tau_true",
+}
+
+
+def main() -> None:
+    """Run one method under cross-validation, or go on with a run."""
+    config = parse(Config, PRESETS, prog="python -m experiments.smr", text=__doc__ or "")
+    if config.run.resume:
+        folder = Path(config.run.resume)
+        if config != replace(QUICK, run=replace(QUICK.run, resume=config.run.resume)):
+            raise InputError("--resume takes all options from the run's config.json; give no others beside it")
+        stored = from_json(Config, read_json(folder / "config.json"))
+        config = replace(stored, run=replace(stored.run, resume=config.run.resume))
+    prepare_jax(
+        config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None
+    )
+    smr_options = config.smr
+    if smr_options.method == "frozen":
+        # No epoch, and no embedding layer that nobody trained: the pooled features themselves.
+        config = replace(
+            config,
+            train=replace(config.train, epochs=0),
+            encoder=replace(config.encoder, embedding_dim=0),
+        )
+    prepared = prepare(config)
+    method = method_of(smr_options, prepared.taxonomy)
+    if not config.run.resume:
+        name = config.run.name or default_name(config)
+        folder = create_run(config.run.out, "smr", name)
+        write_json(folder / "config.json", to_json(config))
+    summary = cross_validate(config, prepared, folder, method=method, title=title(config))
+    print(f"\n{summary['title']}\n{table(summary, COLUMNS)}\n")
+    for path in summary.get("pictures", []):
+        print(path)
+    print(folder / "summary.json")
+
+
+def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:
+    """The method that the options name.
+
+    Raises:
+        InputError: if it needs lineages and there are none.
+    """
+    if options.method in ("tml", "frozen"):
+        return tml(margin=options.margin)
+    if options.method == "softmax":
+        return softmax(len(taxonomy.classes))
+    if not any(len(line.classes) > 1 for line in taxonomy.lineages):
+        raise InputError("SMR needs a lineage of two or more classes; name it with --lineages NAME=YOUNGEST,…,OLDEST")
+    return smr(
+        taxonomy,
+        curve=options.curve,
+        targets=options.targets,
+        pull=options.loss,
+        alpha=options.alpha,
+        margin=options.margin,
+        l1=options.l1,
+        ends=options.ends,
+        warmup=options.warmup,
+    )
+
+
+def title(config: Config) -> str:
+    """The method in a few words, for tables and pictures."""
+    options = config.smr
+    if options.method != "smr":
+        return {"tml": "TML", "softmax": "Softmax", "frozen": "Frozen features"}[options.method]
+    return f"SMR {options.loss}, {options.curve} curve, {options.targets} targets"
+
+
+def default_name(config: Config) -> str:
+    """A folder name that says the method and when."""
+    options = config.smr
+    words = ["smr", options.curve, options.targets, options.loss] if options.method == "smr" else [options.method]
+    return "-".join([*words, datetime.now().strftime("%Y%m%d-%H%M%S")])
+
+
+if __name__ == "__main__":
+    leave(main)

@@ -11,7 +11,6 @@ import numpy as np
 
 from smrjax.data import CellSet
 from smrjax.evaluate.statistics import interval
-from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import atomic, read_json, write_json
 
 #: Packages whose versions decide about results.
@@ -19,7 +18,7 @@ PACKAGES = ("smrjax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "sciki
 
 
 def write_summary(
-    folder: Path, cells: CellSet, taxonomy: Taxonomy, *, folds: tuple[int, ...], title: str, pictures: bool
+    folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str
 ) -> dict[str, Any]:
     """Read the finished folds back and write what a run says as a whole.
 
@@ -34,7 +33,7 @@ def write_summary(
         "scores": {name: interval(np.array([scores[name] for scores in flat])) for name in names},
         "folds": [{k: v for k, v in result.items() if k != "history"} for result in results],
         "config": read_json(folder / "config.json"),
-        "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells.labels), "classes": list(cells.classes)},
+        "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
         "command": " ".join(["python", "-m", f"experiments.{folder.parent.name}", *sys.argv[1:]]),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
     }

@@ -72,7 +72,7 @@ def tml(*, margin: float = 0.1) -> Method:
 
     def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
         value, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
-        return value, {"triplet": value, "active_triplets": active}
+        return value, {"loss/triplet": value, "active_triplets": active}
 
     return Method("tml", _no_head, _no_goal, loss)
 
@@ -88,7 +88,7 @@ def softmax(n_classes: int) -> Method:
     def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
         logits = jnp.exp(head["log_scale"]) * (z @ head["kernel"]) + head["bias"]
         value = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-        return value, {"cross_entropy": value, "accuracy": (logits.argmax(-1) == y).mean()}
+        return value, {"loss/cross_entropy": value, "accuracy": (logits.argmax(-1) == y).mean()}
 
     return Method("softmax", init_head, _no_goal, loss)
 
@@ -169,17 +169,22 @@ def smr(
 
     def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
         triplets, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
-        place = tsne.embed(goal["reducer"], z) if reduce else z
+        place = place_of(goal, z)
         pulls: Parts = {}
         for name, stages in stage_of.items():
             stage = stages[y]
             t = goal["targets"][name][jnp.maximum(stage, 0)]
-            pulls[f"pull_{name}"] = jnp.where(stage >= 0, pull_of(place, goal["curves"][name], t), 0.0).mean()
+            pulls[f"loss/pull {name}"] = jnp.where(stage >= 0, pull_of(place, goal["curves"][name], t), 0.0).mean()
         share = jnp.where(goal["refits"] < warmup, 0.0, weight)
         value = share * sum(pulls.values()) + (1 - share) * triplets
-        return value, {"triplet": triplets, "active_triplets": active, **pulls}
+        return value, {"loss/triplet": triplets, "active_triplets": active, **pulls}
 
     return Method("smr", _no_head, refit, loss)
+
+
+def place_of(goal: Goal, z: jax.Array) -> jax.Array:
+    """Embeddings in the space in which a goal's curves live: the reduced one where it has a reducer."""
+    return tsne.embed(goal["reducer"], z) if goal["reducer"] else z
 
 
 def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
@@ -195,7 +200,7 @@ def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Ar
     """
     if not goal:
         return {}
-    place = tsne.embed(goal["reducer"], z) if goal["reducer"] else z
+    place = place_of(goal, z)
     return {
         name: (project(curve, place, ends="extend"), distance(curve, place)) for name, curve in goal["curves"].items()
     }

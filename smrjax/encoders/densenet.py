@@ -135,7 +135,7 @@ class DenseNet(nn.Module):
             DenseBlock(n, self.growth, self.bottleneck, i == len(self.blocks), norm, self.dtype, name=f"block{i}")
             for i, n in enumerate(self.blocks, start=1)
         ]
-        head = Head(self.embedding_dim, self.dropout, name="head")
+        head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
         x = (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
         return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages)
 

@@ -130,6 +130,6 @@ class EfficientNetLite0(nn.Module):
             ConvNorm(32, norm, self.dtype, kernel_size=3, strides=2, name="stem"),
             *(Block(*row, norm, self.dtype, name=f"block{i}") for i, row in enumerate(LITE0, start=1)),
             ConvNorm(1280, norm, self.dtype, name="top"),
-            Head(self.embedding_dim, self.dropout, name="head"),
+            Head(self.embedding_dim, self.dropout, self.axis_name, name="head"),
         ]
         return run_stages(self.stage_names, stages, (images - 127) / 128, train, self.frozen_stages)

@@ -165,17 +165,30 @@ def batch_norm(name: str, train: bool, *, epsilon: float, momentum: float, axis_
 
 
 class Head(nn.Module):
-    """Global mean, dropout and a linear layer, in float32 whatever the features are."""
+    """Global mean, dropout and a linear layer, in float32 whatever the features are.
+
+    Attributes:
+        features: Size of the embedding; 0 for the pooled features themselves.
+        dropout: Share of the pooled features set to zero in training.
+        axis_name: Device axis; each device then drops what one device alone would drop of its rows.
+    """
 
     features: int
     dropout: float
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """[B, H, W, C] -> [B, features]."""
+        """[B, H, W, C] -> [B, features], or [B, C] for features 0."""
         pooled = x.mean((1, 2), dtype=jnp.float32)
-        pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
-        return nn.Dense(self.features)(pooled)
+        if train and self.dropout:
+            rows, features = pooled.shape
+            devices = 1 if self.axis_name is None else lax.axis_size(self.axis_name)
+            keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.dropout, (devices * rows, features))
+            if self.axis_name is not None:
+                keep = lax.dynamic_slice_in_dim(keep, lax.axis_index(self.axis_name) * rows, rows)
+            pooled = jnp.where(keep, pooled / (1 - self.dropout), 0)
+        return nn.Dense(self.features)(pooled) if self.features else pooled
 
 
 def run_stages(

@@ -1,5 +1,6 @@
 """After a training: from embeddings to scores, readouts of maturity, and the files of one fold."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smrjax.evaluate.readouts import expected_stage
-from smrjax.evaluate.svm import SVMResult, fit_svm
-from smrjax.method import Goal, read_maturity, smr
+from smrjax.data.cellset import CellSet
+from smrjax.evaluate.readouts import compare_readouts, expected_stage
+from smrjax.evaluate.scores import score_report
+from smrjax.evaluate.svm import fit_svm, save_svm
+from smrjax.method import Goal, place_of, read_maturity, smr
 from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import atomic
 
 #: Curves fitted to the class means of any method's embedding after its training: readout -> name in `CURVES`.
 AFTERWARDS = {"line": "svd", "bezier": "bezier"}
@@ -45,9 +49,11 @@ def read_curves(
         taxonomy: Its lineages of two or more classes are read.
 
     Returns:
-        Readouts by name ("own" where the method has curves, and `AFTERWARDS`), and the goal whose curves are shown:
-        the method's own, else the line's.
+        Readouts by name ("own" where the method has curves, then `AFTERWARDS`; none where no lineage has an order),
+        and the goal whose curves are shown: the method's own, else the line's.
     """
+    if not any(len(line.classes) > 1 for line in taxonomy.lineages):
+        return {}, {}
     goals = {"own": goal} if goal else {}
     for name, curve in AFTERWARDS.items():
         refit = jax.jit(smr(taxonomy, curve=curve).refit)
@@ -62,11 +68,132 @@ def read_curves(
     return readouts, goals.get("own", goals["line"])
 
 
-def true_lineage_t(readout: Readout, labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
-    """Raw t of each cell along the curve of the lineage in ``labels``; NaN for classes outside every lineage."""
-    t = np.full(len(labels), np.nan)
+def own_lineage(values: dict[str, np.ndarray], labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
+    """Of values by lineage, each cell's own: that of the lineage of its class; NaN outside every lineage.
+
+    Args:
+        values: By lineage, Float[n].
+        labels: Int[n].
+        taxonomy: Which class is in which lineage.
+
+    Returns:
+        Float[n].
+    """
+    chosen = np.full(len(labels), np.nan)
     for index, lineage in enumerate(taxonomy.lineages):
-        if lineage.name in readout.raw_t:
+        if lineage.name in values:
             member = taxonomy.lineage_index()[labels] == index
-            t[member] = readout.raw_t[lineage.name][member]
-    return t
+            chosen[member] = values[lineage.name][member]
+    return chosen
+
+
+def assess_fold(
+    folder: Path,
+    *,
+    z: np.ndarray,
+    cells: CellSet,
+    taxonomy: Taxonomy,
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    goal: Goal,
+    seed: int,
+) -> dict[str, Any]:
+    """Fit the SVM on the training part, score the test part once, and write what others read.
+
+    Files: ``svm.skops`` and ``svm.npz``; ``embeddings.npz`` (all cells; part 0 trained on, 1 validation, 2 test);
+    ``curves.npz`` (control points and targets by lineage); ``predictions.csv`` (test cells).
+
+    Args:
+        folder: Of the fold.
+        z: Embeddings of all cells, Float[N, D].
+        cells: All cells.
+        taxonomy: Classes and lineages.
+        rows: Of the training, validation and test part.
+        goal: Of the trained method.
+        seed: Of the SVM's folds.
+
+    Returns:
+        JSON-safe: the SVM's parameters and the scores of the test part.
+    """
+    train, validation, test = rows
+    y = cells.labels
+    svm = fit_svm(z[train], y[train], seed=seed)
+    probabilities = svm.probabilities(z, n_classes=len(taxonomy.classes))
+    predicted = svm.predict(z)
+    readouts, shown = read_curves(goal, z, z[train], y[train], taxonomy)
+    stage, lineage = taxonomy.stage(), taxonomy.lineage_index()
+    own = {name: own_lineage(readout.raw_t, y, taxonomy) for name, readout in readouts.items()}
+    if readouts:
+        expected = {
+            line.name: expected_stage(probabilities, stage, lineage, i) / (len(line.classes) - 1)
+            for i, line in enumerate(taxonomy.lineages)
+            if len(line.classes) > 1
+        }
+        own["expected"] = own_lineage(expected, y, taxonomy)
+    part = np.zeros(len(y), np.int8)
+    part[validation], part[test] = 1, 2
+
+    folder.mkdir(parents=True, exist_ok=True)
+    place = {"place": np.asarray(place_of(shown, jnp.asarray(z)))} if shown and shown["reducer"] else {}
+    _write_npz(
+        folder / "embeddings.npz",
+        {"embeddings": z, "labels": y, "predicted": predicted, "part": part}
+        | place
+        | {f"t_{name}": t for name, t in own.items()},
+    )
+    if shown:
+        _write_npz(
+            folder / "curves.npz",
+            {f"control_{name}": np.asarray(curve.control) for name, curve in shown["curves"].items()}
+            | {f"targets_{name}": np.asarray(t) for name, t in shown["targets"].items()},
+        )
+    save_svm(folder / "svm", svm)
+    first = next(iter(readouts.values()), None)
+    _write_predictions(folder / "predictions.csv", test, cells, taxonomy, predicted, probabilities, first)
+
+    truth = None if cells.maturity is None else cells.maturity[test]
+    names = [line.name for line in taxonomy.lineages]
+    about: dict[str, Any] = {"stage": stage, "lineage_index": lineage, "lineages": names}
+    scores = score_report(y[test], predicted[test], classes=taxonomy.classes, **about)
+    scores["readouts"] = compare_readouts(
+        {name: t[test] for name, t in own.items()}, y[test], true_maturity=truth, **about
+    )
+    return {"svm": {"C": svm.C, "gamma": svm.gamma, "cv_macro_f1": svm.cv_score}, "scores": scores}
+
+
+def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def _write_predictions(
+    path: Path,
+    rows: np.ndarray,
+    cells: CellSet,
+    taxonomy: Taxonomy,
+    predicted: np.ndarray,
+    probabilities: np.ndarray,
+    readout: Readout | None,
+) -> None:
+    """One row a cell; maturity along the curve of the *predicted* lineage, as it would be for a new cell."""
+    raw_t = own_lineage(readout.raw_t, predicted, taxonomy) if readout else np.full(len(predicted), np.nan)
+    distance = own_lineage(readout.distance, predicted, taxonomy) if readout else raw_t
+    names = [line.name for line in taxonomy.lineages]
+    with atomic(path) as temporary, open(temporary, "w", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        heads = ["path", "true", "predicted", *(f"p_{c}" for c in taxonomy.classes)]
+        writer.writerow([*heads, "lineage", "t", "raw_t", "distance"])
+        for row in rows:
+            lineage = taxonomy.lineage_index()[predicted[row]]
+            place = ["", "", ""]
+            if np.isfinite(raw_t[row]):
+                place = [f"{v:.6g}" for v in (np.clip(raw_t[row], 0, 1), raw_t[row], distance[row])]
+            writer.writerow(
+                [
+                    cells.names[row],
+                    taxonomy.classes[cells.labels[row]],
+                    taxonomy.classes[predicted[row]],
+                    *(f"{p:.6g}" for p in probabilities[row]),
+                    names[lineage] if lineage >= 0 else "",
+                    *place,
+                ]
+            )

@@ -32,15 +32,17 @@ class Plan:
 
     Attributes:
         epochs: At most this many.
+        steps: In each of them.
         patience: Stop after this many epochs without a better validation macro-F.
         grid_every: Epochs between full grids of the monitor's SVM; the last best pair in between.
         classes_per_batch: P; a batch holds P x K cells.
         per_class: K.
         embed_batch: Cells of an embedding pass at a time.
-        seed: Of weights, batches, augmentation and dropout.
+        seed: Of batches, augmentation and dropout.
     """
 
     epochs: int
+    steps: int
     patience: int
     grid_every: int
     classes_per_batch: int
@@ -50,33 +52,90 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is trained on what: everything that is not a number of the `Plan`."""
+class Cells:
+    """The cells of one training.
+
+    Attributes:
+        images: UInt8[N, H, W, 3].
+        labels: Int[N].
+        lineages: Name -> its classes in maturity order.
+        train: Rows to train on.
+        validation: Rows that say which epoch is best.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+    lineages: dict[str, np.ndarray]
     train: np.ndarray
     validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Network, method and their compiled programs, which all folds share; made by `build`."""
+
     model: nn.Module
     variables: Any
     method: Method
     optimizer: optax.GradientTransformation
-    augment: Callable[[jax.Array, jax.Array], jax.Array]
-    normalize: bool
-    norm_weight: float
+    devices: Sequence[jax.Device]
+    step: Callable[..., TrainState]
+    embed: Callable[..., jax.Array]
+    refit: Callable[..., Any]
+
+
+def build(
+    model: nn.Module,
+    variables: Any,
+    method: Method,
+    optimizer: optax.GradientTransformation,
+    augment: Callable[[jax.Array, jax.Array], jax.Array],
+    devices: Sequence[jax.Device],
+    *,
+    normalize: bool = True,
+    norm_weight: float = 1e-3,
+) -> Learner:
+    """A learner; nothing is compiled before its first use.
+
+    Args:
+        model: Encoder, built with ``axis_name=step.AXIS``.
+        variables: Where training starts.
+        method: What is learnt.
+        optimizer: Of optax.
+        augment: See `step.make_train_step`.
+        devices: Batches are split evenly over them.
+        normalize: See `step.make_train_step`.
+        norm_weight: See `step.make_train_step`.
+    """
+    step = make_train_step(model, method, optimizer, augment, normalize=normalize, norm_weight=norm_weight)
+    return Learner(
+        model=model,
+        variables=variables,
+        method=method,
+        optimizer=optimizer,
+        devices=devices,
+        step=parallel.map_step(step, devices),
+        embed=parallel.map_embed(make_embed(model, normalize=normalize), devices),
+        refit=jax.jit(method.refit),
+    )
 
 
 def embed_cells(
-    embed: Callable[..., Any], state: TrainState, images: np.ndarray, rows: np.ndarray, batch: int, devices: Sequence[Any]
+    embed: Callable[..., jax.Array],
+    mapped: TrainState,
+    images: np.ndarray,
+    rows: np.ndarray,
+    batch: int,
+    devices: Sequence[jax.Device],
 ) -> np.ndarray:
     """Embeddings of some cells, in batches of one fixed shape.
 
     Args:
         embed: From `parallel.map_embed`.
-        state: With a leading device axis.
+        mapped: State with a leading device axis.
         images: All cells, UInt8[N, H, W, 3].
         rows: Which of them, Int[n].
-        batch: Cells at a time.
+        batch: Cells at a time, a multiple of the number of devices.
         devices: As given to `parallel.map_embed`.
 
     Returns:
@@ -84,14 +143,9 @@ def embed_cells(
     """
     parts = []
     for some, valid in eval_batches(rows, batch):
-        z = embed(state.params, state.batch_stats, parallel.share(images[some], devices))
+        z = embed(mapped.params, mapped.batch_stats, parallel.share(images[some], devices))
         parts.append(np.asarray(z).reshape(len(some), -1)[valid])
     return np.concatenate(parts)
-
-
-def steps_per_epoch(n: int, plan: Plan) -> int:
-    """Steps of an epoch over n cells; the same in every epoch."""
-    return -(-n // (plan.classes_per_batch * plan.per_class))
 
 
 def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -102,126 +156,122 @@ def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
 def finished(history: list[dict[str, Any]], plan: Plan) -> bool:
     """Whether all epochs are done or `Plan.patience` has run out."""
     best = best_row(history)
-    return best is not None and (
-        len(history) >= plan.epochs or history[-1]["epoch"] - best["epoch"] >= plan.patience
-    )
-
-
-def _blank(job: Job, key: jax.Array) -> TrainState:
-    """A state before the first step whose goal has its shapes but no values yet."""
-    pixels = jax.ShapeDtypeStruct((1, *job.images.shape[1:]), jnp.float32)
-    raw, _ = jax.eval_shape(lambda v, x: job.model.apply(v, x, train=False), job.variables, pixels)
-    z = jax.ShapeDtypeStruct((len(job.train), raw.shape[-1]), raw.dtype)
-    y = jax.ShapeDtypeStruct((len(job.train),), jnp.int32)
-    goal = jax.eval_shape(lambda z, y, key: job.method.refit(z, y, None, key), z, y, key)
-    goal = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), goal)
-    return create(job.variables, job.method, job.optimizer, goal, jax.random.fold_in(key, 1), raw.shape[-1])
+    waited = len(history) - 1 - best["epoch"] if best else 0
+    return len(history) >= plan.epochs or waited >= plan.patience
 
 
 def train(
-    job: Job,
+    learner: Learner,
+    cells: Cells,
     plan: Plan,
     folder: Path,
     *,
-    devices: Sequence[jax.Device],
-    on_step: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+    on_step: Callable[[], object] = lambda: None,
+    on_epoch: Callable[[dict[str, Any]], object] = lambda row: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Train until the plan is done, from the last state in ``folder`` if there is one.
 
     Args:
-        job: Data, model, method.
+        learner: From `build`.
+        cells: To train on and to validate with.
         plan: Numbers.
         folder: Checkpoints go to and come from here.
-        devices: The batch is split evenly over them.
         on_step: Called after every step.
         on_epoch: Called with every new metrics row.
-        should_stop: Asked after every step.
+        should_stop: Asked before every step.
 
     Returns:
-        The state of the epoch with the best validation macro-F and the metrics rows of all epochs.
+        The state of the epoch with the best validation macro-F (the initial one if there is no epoch), and the metrics
+        rows of all epochs.
 
     Raises:
         Interrupted: if ``should_stop`` said so; the state is on disk.
-        InputError: if the loss is not finite; the last good state stays on disk.
+        InputError: if the loss or the embedding is not finite; the last good state stays on disk.
     """
+    devices, labels = learner.devices, cells.labels
     key = jax.random.key(plan.seed)
-    refit = jax.jit(job.method.refit)
-    step = parallel.map_step(
-        make_train_step(
-            job.model,
-            job.method,
-            job.optimizer,
-            job.augment,
-            normalize=job.normalize,
-            norm_weight=job.norm_weight,
-        ),
-        devices,
-    )
-    embed = parallel.map_embed(make_embed(job.model, normalize=job.normalize), devices)
-    labels = job.labels
-    y_train = jnp.asarray(labels[job.train])
+    y = labels[cells.train]
 
-    def embed_part(state: TrainState, rows: np.ndarray) -> np.ndarray:
-        return embed_cells(embed, state, job.images, rows, plan.embed_batch, devices)
+    def embed(mapped: TrainState, rows: np.ndarray) -> np.ndarray:
+        return embed_cells(learner.embed, mapped, cells.images, rows, plan.embed_batch, devices)
+
+    def refit(z: np.ndarray, goal: Any, step: int) -> Any:
+        return learner.refit(jnp.asarray(z), jnp.asarray(y), goal, jax.random.fold_in(key, step))
 
     with open_checkpoints(folder / "checkpoints") as manager:
-        state = _blank(job, key)
+        state = _blank(learner, cells, key)
         last = manager.latest_step()
-        if last is None:
-            z = embed_part(parallel.replicate(state, devices), job.train)
-            state = state.replace(goal=refit(jnp.asarray(z), y_train, None, key))  # type: ignore[attr-defined]
-            log: dict[str, Any] = {"history": [], "svm": {}}
-        else:
+        log: dict[str, Any] = {"history": [], "svm": {}}
+        if last is not None:
             state, log = restore(manager, state, last)
+        else:
+            z = embed(parallel.replicate(state, devices), cells.train)
+            _check_finite(z, float("nan"), 0, folder)
+            state = state.replace(goal=refit(z, None, 0))  # type: ignore[attr-defined]
         history = log["history"]
-        n_steps = steps_per_epoch(len(job.train), plan)
         mapped = parallel.replicate(state, devices)
         while not finished(history, plan):
             epoch = len(history)
             batches = pk_batches(
-                labels[job.train],
+                y,
                 classes_per_batch=plan.classes_per_batch,
                 per_class=plan.per_class,
-                steps=n_steps,
+                steps=plan.steps,
                 seed=plan.seed,
                 epoch=epoch,
             )
-            for batch in batches[int(state.step) - epoch * n_steps :]:
-                rows = job.train[batch]
-                mapped = step(
-                    mapped, parallel.share(job.images[rows], devices), parallel.share(labels[rows], devices), key
-                )
-                on_step()
+            for number in range(int(state.step), (epoch + 1) * plan.steps):
                 if should_stop():
-                    save(manager, parallel.first(mapped), log)
+                    if manager.latest_step() != number:
+                        save(manager, parallel.first(mapped), log)
                     manager.wait_until_finished()
                     raise Interrupted
-            z = embed_part(mapped, job.train)
-            state = parallel.first(mapped)
-            row = {"epoch": epoch} | {name: float(total) / n_steps for name, total in state.totals.items()}
-            if not np.isfinite(row["loss"]) or not np.isfinite(z).all():
-                raise InputError(
-                    f"the loss became {row['loss']} in epoch {epoch}; the state of the epoch before is kept in {folder}: "
-                    "try a lower --learning-rate or a smaller --alpha"
+                rows = cells.train[batches[number - epoch * plan.steps]]
+                mapped = learner.step(
+                    mapped, parallel.share(cells.images[rows], devices), parallel.share(labels[rows], devices), key
                 )
-            goal = refit(jnp.asarray(z), y_train, state.goal, jax.random.fold_in(key, state.step))
-            state = state.replace(goal=goal, totals=jax.tree.map(jnp.zeros_like, state.totals))  # type: ignore[attr-defined]
+                on_step()
+            state = parallel.first(mapped)
+            row = {"epoch": epoch} | {name: float(total) / plan.steps for name, total in state.totals.items()}
+            z = embed(mapped, cells.train)
+            _check_finite(z, row["loss"], epoch, folder)
+            state = state.replace(  # type: ignore[attr-defined]
+                goal=refit(z, state.goal, int(state.step)), totals=jax.tree.map(np.zeros_like, state.totals)
+            )
             if epoch % plan.grid_every == 0:
-                svm = fit_svm(z, labels[job.train], seed=plan.seed)
+                svm = fit_svm(z, y, seed=plan.seed)
                 log["svm"] = {"C": svm.C, "gamma": svm.gamma}
             else:
-                svm = fit_svm_at(z, labels[job.train], **log["svm"])
-            predicted = svm.predict(embed_part(mapped, job.validation))
-            row["macro_f1"] = macro_f1(labels[job.validation], predicted)
-            row |= health(z, labels[job.train], goal, row)
+                svm = fit_svm_at(z, y, **log["svm"])
+            row["macro_f1"] = macro_f1(labels[cells.validation], svm.predict(embed(mapped, cells.validation)))
+            row |= health(z, y, state.goal, cells.lineages, active_triplets=row.get("active_triplets"))
             history.append(row)
             save(manager, state, log, {"macro_f1": row["macro_f1"], "epoch": epoch})
             mapped = parallel.replicate(state, devices)
             on_epoch(row)
         best = best_row(history)
-        assert best is not None
-        manager.wait_until_finished()
-        state, _ = restore(manager, state, (best["epoch"] + 1) * n_steps)
+        if best is not None:
+            manager.wait_until_finished()
+            state, _ = restore(manager, state, (best["epoch"] + 1) * plan.steps)
     return state, history
+
+
+def _check_finite(z: np.ndarray, loss: float, epoch: int, folder: Path) -> None:
+    if not np.isfinite(z).all() or (epoch and not np.isfinite(loss)):
+        raise InputError(
+            f"the loss became {loss} in epoch {epoch + 1}; the last good state is kept in {folder}: "
+            "start again with a lower --learning-rate or a smaller --alpha"
+        )
+
+
+def _blank(learner: Learner, cells: Cells, key: jax.Array) -> TrainState:
+    """A state before the first step whose goal has its shapes but no values yet."""
+    pixels = jax.ShapeDtypeStruct((1, *cells.images.shape[1:]), jnp.float32)
+    raw, _ = jax.eval_shape(lambda v, x: learner.model.apply(v, x, train=False), learner.variables, pixels)
+    z = jax.ShapeDtypeStruct((len(cells.train), raw.shape[-1]), raw.dtype)
+    y = jax.ShapeDtypeStruct((len(cells.train),), jnp.int32)
+    goal = jax.eval_shape(lambda z, y, key: learner.method.refit(z, y, None, key), z, y, key)
+    goal = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), goal)
+    head_key = jax.random.fold_in(key, 1)
+    return create(learner.variables, learner.method, learner.optimizer, goal, head_key, raw.shape[-1])

@@ -2,14 +2,48 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smrjax.evaluate.health import effective_rank, spread
-from smrjax.method import read_maturity
+from smrjax.evaluate.health import (
+    effective_rank,
+    share_beyond_ends,
+    span,
+    spread,
+    straightness,
+    warnings_in_words,
+)
+from smrjax.method import Goal, read_maturity
 
 
-def health(z: np.ndarray, goal: Any, stage: np.ndarray, lineage: np.ndarray) -> dict[str, float]:
+@jax.jit
+def _curves_and_places(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """By lineage, points along its curve and the raw t of every cell."""
+    places = read_maturity(goal, z)
+    return {name: (goal["curves"][name](jnp.linspace(0, 1, 65)), t) for name, (t, _) in places.items()}
+
+
+def health(
+    z: np.ndarray, y: np.ndarray, goal: Goal, members: dict[str, np.ndarray], *, active_triplets: float | None
+) -> dict[str, Any]:
     """Figures of one epoch.
+
+    Args:
+        z: Embeddings of the training part, Float[N, D].
+        y: Their labels, Int[N].
+        goal: That the epoch's refit gave.
+        members: Lineage -> its classes.
+        active_triplets: Mean share over the epoch's steps; None for a method without triplets.
+
+    Returns:
+        ``effective_rank``, ``spread``, by lineage ``span/…``, ``straightness/…`` (what is left of a curve's bend) and
+        ``beyond/…`` (share of the lineage's cells beyond the curve's ends), and ``warnings``, sentences.
     """
-    raise NotImplementedError
+    row: dict[str, Any] = {"effective_rank": effective_rank(z), "spread": spread(z)}
+    for name, (points, t) in _curves_and_places(goal, jnp.asarray(z)).items():
+        row[f"span/{name}"] = span(np.asarray(points))
+        row[f"straightness/{name}"] = straightness(np.asarray(points))
+        row[f"beyond/{name}"] = share_beyond_ends(np.asarray(t)[np.isin(y, members[name])])
+    row["warnings"] = warnings_in_words(row | {"active_triplets": active_triplets})
+    return row

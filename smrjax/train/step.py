@@ -71,7 +71,7 @@ def make_train_step(
             loss, parts = method.loss(unit(raw) if normalize else raw, everyone, state.goal, params["head"])
             norm = norm_penalty(raw).mean()
             total = loss + norm_weight * norm
-            return total, (updates["batch_stats"], {"loss": total, "norm": norm, **parts})
+            return total, (updates["batch_stats"], {"loss": total, "loss/norm": norm, **parts})
 
         gradients, (batch_stats, parts) = jax.grad(objective, has_aux=True)(state.params)
         gradients = lax.pmean(gradients, AXIS)
@@ -109,7 +109,7 @@ def make_embed(
     def embed(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
         if views is None:
             return one(params, batch_stats, images)
-        mean = sum(one(params, batch_stats, view) for view in views(images)) / len(views(images))
+        mean = jnp.stack([one(params, batch_stats, view) for view in views(images)]).mean(0)
         return unit(mean) if normalize else mean
 
     return embed

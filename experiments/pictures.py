@@ -1,0 +1,141 @@
+"""The pictures of a run, drawn from the files in its folder and the cells."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smrjax.curves import Curve
+from smrjax.data import CellSet
+from smrjax.report import (
+    Readout,
+    confusion_figure,
+    contact_sheet,
+    embedding_figure,
+    learning_figure,
+    maturity_figure,
+    true_maturity_figure,
+)
+from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import read_json
+
+#: What a readout is called in a picture.
+TITLES = {"own": "the method's own curve", "line": "line fitted afterwards", "bezier": "Bézier fitted afterwards"}
+
+
+def draw_pictures(
+    folder: Path, cells: CellSet, taxonomy: Taxonomy, *, folds: tuple[int, ...], title: str
+) -> list[Path]:
+    """Draw everything that a run has the files for.
+
+    Every cell is shown as it was when it was in the test part of its fold; the embedding is that of the first fold,
+    since each fold has a space of its own.
+
+    Returns:
+        The PNG files; an SVG lies beside most.
+    """
+    out = folder / "pictures"
+    out.mkdir(exist_ok=True)
+    tests = [_test_part(folder / f"fold_{fold}") for fold in folds]
+    rows, labels, predicted = (np.concatenate([test[k] for test in tests]) for k in ("rows", "labels", "predicted"))
+    n = len(taxonomy.classes)
+    lineages = {line.name: [taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages}
+    look: dict[str, Any] = {"class_names": taxonomy.titles, "colours": taxonomy.colours, "lineages": lineages}
+    counts = np.zeros((n, n), int)
+    np.add.at(counts, (labels, predicted), 1)
+    history = [
+        {"fold": fold} | row for fold in folds for row in read_json(folder / f"fold_{fold}" / "result.json")["history"]
+    ]
+    drawn = [
+        contact_sheet(
+            out / "cells.png",
+            images=cells.images,
+            labels=cells.labels,
+            title=f"{len(cells.labels)} cells of {cells.name}",
+            **look,
+        ),
+        confusion_figure(out / "confusion.png", counts=counts, title=f"{title}: test cells of all folds", **look),
+    ]
+    if history:
+        drawn.append(learning_figure(out / "learning.png", rows=history, title=f"{title}: training"))
+    ordered = {name: members for name, members in lineages.items() if len(members) > 1}
+    if not ordered:
+        return drawn
+
+    first = folder / f"fold_{folds[0]}"
+    with np.load(first / "curves.npz") as arrays:
+        stored = {name: arrays[name] for name in arrays.files}
+    curves = {name: Curve(stored[f"control_{name}"]) for name in ordered}
+    drawn.append(
+        embedding_figure(
+            out / "embedding.png",
+            embeddings=tests[0]["place"],
+            labels=tests[0]["labels"],
+            curves={name: np.asarray(curve(np.linspace(0, 1, 100))) for name, curve in curves.items()},
+            targets={name: np.asarray(curve(stored[f"targets_{name}"])) for name, curve in curves.items()},
+            title=f"{title}: test cells of fold {folds[0]} with curves and targets",
+            **look,
+        )
+    )
+    names = [name for name in TITLES if all(f"t_{name}" in test for test in tests)]
+    t = {name: np.concatenate([test[f"t_{name}"] for test in tests]) for name in names}
+    places = {name: stored[f"targets_{name}"] for name in ordered}
+    even = {name: np.linspace(0, 1, len(members)) for name, members in ordered.items()}
+    drawn.append(
+        maturity_figure(
+            out / "maturity.png",
+            readouts=[
+                Readout(
+                    TITLES[name],
+                    t[name],
+                    places if name == names[0] else even,
+                    nearest=_nearest(cells, rows, labels, t[name], ordered, places if name == names[0] else even),
+                )
+                for name in names[:2]
+            ],
+            labels=labels,
+            title=f"{title}: where test cells lie along their lineage",
+            **(look | {"lineages": ordered}),
+        )
+    )
+    if cells.maturity is not None:
+        drawn.append(
+            true_maturity_figure(
+                out / "true_maturity.png",
+                recovered={TITLES[name]: t[name] for name in names},
+                truth=cells.maturity[rows],
+                labels=labels,
+                title=f"{title}: recovered against true maturity",
+                **(look | {"lineages": ordered}),
+            )
+        )
+    return drawn
+
+
+def _test_part(fold: Path) -> dict[str, np.ndarray]:
+    """Arrays of the test cells of a fold: rows, labels, predicted, place, and raw t by readout."""
+    with np.load(fold / "embeddings.npz") as arrays:
+        test = arrays["part"] == 2
+        found = {name: arrays[name][test] for name in arrays.files if len(arrays[name]) == len(test)}
+    found["rows"] = np.flatnonzero(test)
+    found.setdefault("place", found["embeddings"])
+    return found
+
+
+def _nearest(
+    cells: CellSet,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    t: np.ndarray,
+    lineages: dict[str, list[int]],
+    targets: dict[str, np.ndarray],
+    count: int = 2,
+) -> dict[int, np.ndarray]:
+    """Images of the cells of each class that lie closest to its target."""
+    nearest = {}
+    for name, members in lineages.items():
+        for c, target in zip(members, targets[name], strict=True):
+            own = np.flatnonzero(labels == c)
+            best = own[np.argsort(np.abs(t[own] - target), kind="stable")[:count]]
+            nearest[c] = np.asarray(cells.images[rows[best]])
+    return nearest

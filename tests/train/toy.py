@@ -1,0 +1,70 @@
+"""A training small enough for a test: a linear encoder with BatchNorm on tiny images of separable classes."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from smrjax.encoders.layers import Head
+from smrjax.method import Method, smr
+from smrjax.taxonomy import Lineage, Taxonomy
+from smrjax.train.loop import Cells, Learner, Plan, build
+from smrjax.train.optimizer import adamw_cosine
+from smrjax.train.step import AXIS
+
+TAXONOMY = Taxonomy(
+    name="toy",
+    classes=("A", "B", "C", "X"),
+    lineages=(Lineage("abc", ("A", "B", "C")),),
+    colours=("#111111", "#222222", "#333333", "#444444"),
+    titles=("A", "B", "C", "X"),
+)
+
+
+class Tiny(nn.Module):
+    """BatchNorm over the global batch, dropout, a linear layer: everything a step has to share between devices."""
+
+    axis_name: str | None = AXIS
+    stage_names = ("stem", "head")
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.Dense(12, name="stem_dense")(images / 255)
+        x = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name, name="stem_norm")(x)
+        return Head(8, 0.3, axis_name=self.axis_name, name="head")(nn.relu(x), train), {"stem": x}
+
+
+def cells(n: int = 96, side: int = 6) -> Cells:
+    """Classes differ in colour; the first three lie in order between two colours."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n, dtype=np.int32) % 4
+    colour = np.array([[40, 40, 200], [90, 60, 160], [150, 90, 130], [60, 200, 60]])[labels]
+    images = np.clip(colour[:, None, None] + rng.normal(0, 25, (n, side, side, 3)), 0, 255).astype(np.uint8)
+    return Cells(images, labels, {"abc": np.arange(3)}, np.arange(n * 2 // 3), np.arange(n * 2 // 3, n))
+
+
+def plan(**changes) -> Plan:
+    values = dict(
+        epochs=3, steps=4, patience=50, grid_every=2, classes_per_batch=4, per_class=4, embed_batch=16, seed=3
+    )
+    return Plan(**(values | changes))
+
+
+def method(**changes) -> Method:
+    return smr(TAXONOMY, **({"curve": "bezier", "pull": "normal", "alpha": 0.3} | changes))
+
+
+def learner(how: Method | None = None, *, devices: int = 1, augment=None, learning_rate: float = 1e-2) -> Learner:
+    model = Tiny()
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 6, 6, 3)))
+    how = how or method()
+    optimizer = adamw_cosine(
+        {"encoder": variables["params"], "head": how.init_head(jax.random.key(1), 8)},
+        learning_rate=learning_rate,
+        weight_decay=1e-4,
+        steps=12,
+    )
+    noise = augment or (
+        lambda images, keys: images.astype(jnp.float32) + 5 * jax.vmap(lambda k: jax.random.normal(k, (6, 6, 3)))(keys)
+    )
+    return build(model, variables, how, optimizer, noise, jax.devices()[:devices])
