@@ -1,0 +1,220 @@
+"""Decoded once, read many times: images as a memory map, in a folder named by what they are made of."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smrjax.data.cellset import CellSet
+from smrjax.data.folder import Record, read_bytes
+from smrjax.errors import InputError
+
+FORMAT = 1  # raise it when decoded pixels or files change
+_CHUNK = 256
+
+
+def cache_root(cache_dir: str | Path | None = None) -> Path:
+    """The cache folder: the one given, else $SMRJAX_CACHE, else ~/.cache/smrjax; made if it is not there.
+
+    Raises:
+        InputError: if it cannot be made or written.
+    """
+    root = Path(cache_dir or os.environ.get("SMRJAX_CACHE") or Path.home() / ".cache" / "smrjax").expanduser()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=root).close()
+    except OSError as error:
+        raise InputError(
+            f"{root}: the cache cannot be written there ({error.strerror}); give another folder by --cache"
+        ) from None
+    return root.resolve()
+
+
+def file_hashes(records: Sequence[Record], root: Path, *, progress: bool = True) -> list[str]:
+    """A hash of each file's bytes; read again only if a path, size or time of change in the list is new.
+
+    Args:
+        records: The files.
+        root: The cache folder, which remembers.
+        progress: Show a bar.
+
+    Raises:
+        InputError: for a file that cannot be read.
+    """
+    stats: dict[str, tuple[int, int]] = {}
+    listing = hashlib.sha256(str(FORMAT).encode())
+    for record in records:
+        if record.path not in stats:
+            try:
+                found = os.stat(record.path)
+            except OSError as error:
+                raise InputError(f"{record.path}: cannot be read ({error.strerror})") from None
+            stats[record.path] = found.st_size, found.st_mtime_ns
+        line = (os.path.abspath(record.path), record.member, *stats[record.path])
+        listing.update(repr(line).encode())
+    memory = root / "hashes" / f"{listing.hexdigest()[:32]}.json"
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(memory.read_text())
+        if isinstance(known, list) and len(known) == len(records):
+            return known
+    with bar(len(records), "reading", progress) as shown:
+        hashes = []
+        for data in read_bytes(records):
+            hashes.append(hashlib.sha256(data).hexdigest()[:32])
+            shown.update()
+    memory.parent.mkdir(exist_ok=True)
+    temporary = memory.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(hashes))
+    os.replace(temporary, memory)
+    return hashes
+
+
+def open_cells(folder: Path) -> CellSet | None:
+    """Cells that `write_cells` wrote, within milliseconds; None if they are not there or are damaged."""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+        with np.load(folder / "cells.npz", allow_pickle=False) as file:
+            columns = {name: file[name] for name in file.files}
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        n, size = about["count"], about["size"]
+        if about["format"] != FORMAT or images.shape != (n, size, size, 3) or images.dtype != np.uint8:
+            return None
+        if any(len(column) != n for column in columns.values()):
+            return None
+        return CellSet(
+            images=images,
+            labels=columns["labels"],
+            names=tuple(columns["names"].tolist()),
+            classes=tuple(about["classes"]),
+            groups=columns.get("groups"),
+            folds=columns.get("folds"),
+            maturity=columns.get("maturity"),
+            digest=about["digest"],
+            name=about["name"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def write_cells(
+    folder: Path,
+    source: Any,
+    *,
+    size: int,
+    classes: Sequence[str],
+    name: str,
+    digest: str,
+    progress: bool = True,
+) -> None:
+    """Decode records into a memory map, in threads; the folder appears whole or not at all.
+
+    Args:
+        folder: To be made.
+        source: Examples with random access: image (bytes), label, name, group, fold, maturity.
+        size: Pixels a side.
+        classes: Codes in the order of the labels.
+        name: Of the data set.
+        digest: Of the cells.
+        progress: Show a bar with the time left.
+
+    Raises:
+        InputError: for a file that is not a readable image (with its name), and for a full disk.
+    """
+    n = len(source)
+    need = n * size * size * 3
+    free = shutil.disk_usage(folder.parent).free
+    if free < need + 2**24:
+        raise InputError(
+            f"{folder.parent}: decoded images need {need / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; "
+            "make room, use a smaller --image-size, or give another folder by --cache"
+        )
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        images = np.lib.format.open_memmap(
+            temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(n, size, size, 3)
+        )
+        columns: dict[str, list[Any]] = {key: [] for key in ("label", "name", "group", "fold", "maturity")}
+        with bar(n, "decoding", progress) as shown, ThreadPoolExecutor(os.cpu_count()) as threads:
+            for start in range(0, n, _CHUNK):
+                examples = source.__getitems__(range(start, min(start + _CHUNK, n)))
+                for column, values in columns.items():
+                    values += [example[column] for example in examples]
+                pixels = threads.map(lambda example: _decode(example, size), examples)
+                for row, image in enumerate(pixels, start):
+                    images[row] = image
+                    shown.update()
+        images.flush()
+        del images
+        np.savez(temporary / "cells.npz", allow_pickle=False, **_arrays(columns))
+        about = {
+            "format": FORMAT,
+            "name": name,
+            "digest": digest,
+            "classes": list(classes),
+            "count": n,
+            "size": size,
+        }
+        (temporary / "about.json").write_text(json.dumps(about, indent=1))
+        for path in temporary.iterdir():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time build an entry of the cache; others wait for it."""
+    import fcntl
+
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _decode(example: dict[str, Any], size: int) -> np.ndarray:
+    from smrjax.data.decode import decode
+
+    try:
+        return decode(example["image"], size)
+    except OSError as error:
+        name = example["name"].decode()
+        raise InputError(f"{name}: cannot be read as an image ({error}); repair it or take it away") from None
+
+
+def _arrays(columns: dict[str, list[Any]]) -> dict[str, np.ndarray]:
+    """The columns of all examples as arrays, without those that say nothing."""
+    groups = np.array([value.decode() for value in columns["group"]])
+    arrays = {
+        "labels": np.array(columns["label"], np.int32),
+        "names": np.array([value.decode() for value in columns["name"]]),
+        "folds": np.array(columns["fold"], np.int32),
+        "maturity": np.array(columns["maturity"], np.float32),
+    }
+    if (groups != "").all():
+        # Numbers stay what they are, names are numbered in their order.
+        numbers = all(value.isdecimal() and len(value) < 10 for value in groups.tolist())
+        arrays["groups"] = (groups if numbers else np.unique(groups, return_inverse=True)[1]).astype(np.int32)
+    if (arrays["folds"] < 0).all():
+        del arrays["folds"]
+    if np.isnan(arrays["maturity"]).all():
+        del arrays["maturity"]
+    return arrays
+
+
+def bar(total: int, what: str, progress: bool) -> Any:
+    """A progress bar with the time left."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=" cells", disable=not progress, leave=False)

@@ -1,0 +1,205 @@
+"""Images of cells on a disk: a folder of class folders, or a CSV manifest, as a checked list."""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smrjax.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image that has not been read yet.
+
+    Attributes:
+        name: Path below the folder, or as the manifest has it.
+        path: Of the file, or of the zip archive that holds it.
+        label: Class.
+        group: Slide or patient; empty where unknown.
+        fold: Fold that the data prescribe; -1 where none.
+        member: Name within the archive; empty for a plain file.
+    """
+
+    name: str
+    path: str
+    label: str
+    group: str = ""
+    fold: int = -1
+    member: str = ""
+
+
+def read_folder(
+    path: str | Path, *, classes: Sequence[str] | None = None
+) -> tuple[list[Record], tuple[str, ...]]:
+    """The images of a folder or a manifest, sorted by class and name (a manifest keeps its order).
+
+    A folder has one folder a class; folders within those are searched too, links are followed, names that
+    begin with a dot are passed over. A manifest is a CSV file with a header: ``path`` (relative to the
+    file) and ``label``, and, if known for all cells, ``patient`` or ``slide`` (patient wins) and ``fold``.
+
+    Args:
+        path: Of the folder or the ``.csv`` file.
+        classes: Codes in the order of the labels; alphabetical if None.
+
+    Returns:
+        Records and classes.
+
+    Raises:
+        InputError: if there is nothing there, or it is not as described above; one line, with file and row.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: there is no such folder or manifest; check the path")
+    records = _read_class_folders(path) if path.is_dir() else _read_manifest(path)
+    found = sorted({record.label for record in records})
+    if classes is not None:
+        for record in records:
+            if record.label not in classes:
+                raise InputError(
+                    f"{record.path}: label {record.label!r} is unknown; there are {', '.join(classes)}"
+                )
+    elif len(found) < 2:
+        raise InputError(
+            f"{path}: all {len(records)} images are of one class, {found[0]}; "
+            "there must be a folder for each of two classes or more (are they one level deeper?)"
+        )
+    return records, tuple(classes or found)
+
+
+def find_images(folder: str) -> list[str]:
+    """Paths of all images below a folder, sorted; links are followed, and no folder is entered twice."""
+    found: list[str] = []
+    entered: set[str] = set()
+    for where, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        found += [os.path.join(where, name) for name in files if is_image(name)]
+    return sorted(found)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is taken for an image."""
+    return not os.path.basename(name).startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def read_bytes(records: Sequence[Record]) -> Iterator[bytes]:
+    """The files' bytes, one after another; an archive is opened once.
+
+    Raises:
+        InputError: for a file that cannot be read, with its name.
+    """
+    import zipfile
+
+    archive: zipfile.ZipFile | None = None
+    try:
+        for record in records:
+            try:
+                if not record.member:
+                    with open(record.path, "rb") as file:
+                        yield file.read()
+                    continue
+                if archive is None or archive.filename != record.path:
+                    archive = zipfile.ZipFile(record.path)
+                yield archive.read(record.member)
+            except (OSError, zipfile.BadZipFile) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                raise InputError(f"{record.path}: {record.name} cannot be read ({reason})") from None
+    finally:
+        if archive is not None:
+            archive.close()
+
+
+def plain(path: str) -> str:
+    """A path as text that can be written anywhere: forward slashes, undecodable bytes replaced."""
+    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "replace")
+
+
+def _read_class_folders(folder: Path) -> list[Record]:
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+    records = []
+    for entry in entries:
+        if not entry.is_dir() or entry.name == "__MACOSX":
+            continue
+        images = find_images(str(entry))
+        if not images and any(name for _, _, files in os.walk(entry) for name in files if name[0] != "."):
+            raise InputError(
+                f"{entry}: has files, but no images ({', '.join(SUFFIXES)}); convert or move them"
+            )
+        label = plain(entry.name)
+        records += [Record(label + plain(image[len(str(entry)) :]), image, label) for image in images]
+    if not records:
+        loose = any(is_image(entry.name) for entry in entries)
+        raise InputError(
+            f"{folder}: its images lie in no class folder; make one folder a class, or write a CSV manifest"
+            if loose
+            else f"{folder}: there are no images in it; one folder a class is needed ({', '.join(SUFFIXES)})"
+        )
+    return records
+
+
+def _read_manifest(path: Path) -> list[Record]:
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: is neither a folder nor a .csv manifest")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text; save it as CSV (UTF-8)") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    lines = text.splitlines()
+    header = lines[0] if lines else ""
+    delimiter = max(",;\t", key=header.count)
+    try:
+        rows = list(csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(f"{path}: is not a CSV file ({error})") from None
+    if not rows:
+        raise InputError(f"{path}: has no rows; write path,label in the first line and one line a cell")
+    columns = {(name or "").strip().lower(): name for name in rows[0] if name is not None}
+    for needed in ("path", "label"):
+        if needed not in columns:
+            raise InputError(f"{path}: has no column {needed}; its first line must name path and label")
+    group_column = next((columns[name] for name in ("patient", "slide") if name in columns), None)
+    records = []
+    for number, row in enumerate(rows, start=2):
+        where = f"{path}, row {number}"
+        cell = {name: (row[name] or "").strip() for name in columns.values()}
+        name, label = cell[columns["path"]], cell[columns["label"]]
+        group = cell[group_column] if group_column else ""
+        for what, value in (("path", name), ("label", label), (group_column, group or not group_column)):
+            if not value:
+                raise InputError(f"{where}: no {what}; fill it in, in every row")
+        records.append(
+            Record(name, os.path.join(path.parent, name), label, group, _fold(cell, columns, where))
+        )
+        if not is_image(name):
+            raise InputError(f"{where}: {name} is not an image ({', '.join(SUFFIXES)})")
+        if not os.path.isfile(records[-1].path):
+            raise InputError(
+                f"{where}: there is no file {records[-1].path}; paths are relative to the manifest"
+            )
+    name, times = Counter(record.name for record in records).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{path}: {name} is listed {times} times; list a cell once")
+    return records
+
+
+def _fold(cell: dict[str, str], columns: dict[str, str], where: str) -> int:
+    if "fold" not in columns:
+        return -1
+    text = cell[columns["fold"]]
+    if not text.isdecimal():
+        raise InputError(f"{where}: fold {text!r} is not a number from 0; fill it in, in every row")
+    return int(text)

@@ -1,0 +1,211 @@
+"""From a name or a path to decoded cells: list, hash, write records once, decode once, map."""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from smrjax.data import cache
+from smrjax.data.cellset import CellSet
+from smrjax.data.folder import Record, read_folder
+from smrjax.data.pbc import CLASSES as PBC_CLASSES
+from smrjax.data.pbc import WHERE, find_pbc
+from smrjax.errors import InputError
+
+# Makes a builder (of smrjax.data.cells) for a folder of records; gets a function to be called at each
+# example.
+MakeBuilder = Callable[[Path, Callable[[], None]], Any]
+
+
+def load_synthetic(
+    count: int = 3000,
+    *,
+    size: int,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> CellSet:
+    """Drawn marrow cells with known maturity; groups are slides.
+
+    Args:
+        count: How many cells.
+        size: Pixels a side.
+        seed: Of the set.
+        cache_dir: See `smrjax.data.cache.cache_root`.
+        progress: Show bars.
+
+    Raises:
+        InputError: for a count below 1, a size that cannot be drawn, or a cache that cannot be written.
+    """
+    from smrjax.data.synthetic import VERSION
+
+    if count < 1 or not 16 <= size <= 512 or seed < 0:
+        raise InputError(
+            f"{count} drawn cells of {size} px (seed {seed}): 1 or more, of 16 to 512 px, seed 0 or more"
+        )
+
+    def builder(folder: Path, on_example: Callable[[], None]) -> Any:
+        from smrjax.data.cells import SyntheticMarrow
+
+        return SyntheticMarrow(count=count, size=size, seed=seed, on_example=on_example, data_dir=folder)
+
+    digest = _sha("synthetic_marrow", VERSION, count, seed, size)
+    return _cells("synthetic_marrow", digest, count, builder, None, size, cache_dir, progress)
+
+
+def load_pbc(
+    folder: str | Path | None = None,
+    *,
+    size: int,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> CellSet:
+    """Peripheral blood cells of Acevedo et al. 2020; of exact copies the first is kept.
+
+    Args:
+        folder: With the images or the published archive; the folder ``pbc`` in $SMRJAX_DATA if None.
+        size: Pixels a side.
+        cache_dir: See `smrjax.data.cache.cache_root`.
+        progress: Show bars.
+
+    Raises:
+        InputError: if they are not there, or one is not a readable image.
+    """
+    if folder is None:
+        if "SMRJAX_DATA" not in os.environ:
+            raise InputError(
+                f"pbc: give its folder, or set SMRJAX_DATA to the folder that holds pbc/; {WHERE}"
+            )
+        folder = Path(os.environ["SMRJAX_DATA"]) / "pbc"
+    folder = Path(folder).expanduser()
+    records = find_pbc(folder)
+    root = cache.cache_root(cache_dir)
+    hashes = cache.file_hashes(records, root, progress=progress)
+    first = {h: i for i, h in reversed(list(enumerate(hashes)))}
+    kept = sorted(first.values())
+
+    def builder(target: Path, on_example: Callable[[], None]) -> Any:
+        from smrjax.data.cells import Pbc
+
+        return Pbc(on_example=on_example, data_dir=target)
+
+    digest = _digest([records[i] for i in kept], [hashes[i] for i in kept], PBC_CLASSES)
+    return _cells("pbc", digest, len(records), builder, folder, size, cache_dir, progress)
+
+
+def load_folder(
+    path: str | Path,
+    *,
+    size: int,
+    classes: Sequence[str] | None = None,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> CellSet:
+    """Anyone's images, as `smrjax.data.folder.read_folder` finds them.
+
+    Args:
+        path: A folder of class folders, or a CSV manifest.
+        size: Pixels a side.
+        classes: Codes in the order of the labels; alphabetical if None.
+        cache_dir: See `smrjax.data.cache.cache_root`.
+        progress: Show bars.
+
+    Raises:
+        InputError: as `read_folder`, and for a file that is not a readable image.
+    """
+    records, codes = read_folder(path, classes=classes)
+    hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=progress)
+    _warn_about_copies(records, hashes, Path(path))
+
+    def builder(folder: Path, on_example: Callable[[], None]) -> Any:
+        from smrjax.data.cells import CellFolder
+
+        return CellFolder(records, codes, on_example=on_example, data_dir=folder)
+
+    digest = _digest(records, hashes, codes)
+    cells = _cells("cell_folder", digest, len(records), builder, None, size, cache_dir, progress)
+    return dataclasses.replace(cells, name=Path(path).expanduser().resolve().stem)
+
+
+def _cells(
+    name: str,
+    digest: str,
+    count: int,
+    make_builder: MakeBuilder,
+    manual_dir: Path | None,
+    size: int,
+    cache_dir: str | Path | None,
+    progress: bool,
+) -> CellSet:
+    """The cells of one cache entry, built if they are not there or are damaged."""
+    root = cache.cache_root(cache_dir)
+    digest_here = _sha(cache.FORMAT, digest, size)
+    folder = root / f"{name}-{size}px-{digest_here[:16]}"
+    found = cache.open_cells(folder)
+    if found is not None:
+        return found
+    records = root / "records" / digest[:16]
+
+    def build() -> None:
+        # Only here: a machine with prepared cells needs neither TFDS nor Pillow.
+        from smrjax.data.cells import prepare, read_records
+
+        with cache.bar(count, "drawing" if name == "synthetic_marrow" else "recording", progress) as shown:
+            where = prepare(make_builder(records, shown.update), manual_dir=manual_dir)
+        source, classes = read_records(where)
+        cache.write_cells(
+            folder, source, size=size, classes=classes, name=name, digest=digest_here, progress=progress
+        )
+
+    with cache.locked(root / f".{folder.name}.lock"):
+        found = cache.open_cells(folder)
+        if found is not None:
+            return found
+        shutil.rmtree(folder, ignore_errors=True)
+        old = records.exists()
+        try:
+            build()
+        except InputError:
+            # Of a file that cannot be decoded: the next try will have other files.
+            shutil.rmtree(records, ignore_errors=True)
+            raise
+        except Exception:
+            # Records of an earlier time may be damaged; fresh ones are not.
+            shutil.rmtree(records, ignore_errors=True)
+            if not old:
+                raise
+            build()
+    found = cache.open_cells(folder)
+    if found is None:
+        raise InputError(
+            f"{folder}: was written but cannot be read back; check the disk or give another --cache"
+        )
+    return found
+
+
+def _digest(records: Sequence[Record], hashes: Sequence[str], classes: Sequence[str]) -> str:
+    rows = [(r.name, r.label, r.group, r.fold, h) for r, h in zip(records, hashes, strict=True)]
+    return _sha(tuple(classes), rows)
+
+
+def _sha(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _warn_about_copies(records: Sequence[Record], hashes: Sequence[str], path: Path) -> None:
+    first: dict[str, str] = {}
+    copies = [
+        (first[h], r.name)
+        for r, h in zip(records, hashes, strict=True)
+        if first.setdefault(h, r.name) != r.name
+    ]
+    if copies:
+        warnings.warn(
+            f"{path}: {len(copies)} images are exact copies of others ({copies[0][1]} of {copies[0][0]}, for one); "
+            "a copy in the test part makes scores too good, so take them away",
+            stacklevel=3,
+        )
