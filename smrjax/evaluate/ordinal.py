@@ -24,9 +24,7 @@ def off_by_one_accuracy(stage_true: np.ndarray, stage_pred: np.ndarray) -> float
     return float(((np.abs(true - pred) <= 1) & (pred >= 0)).mean())
 
 
-def mean_absolute_stage_error(
-    stage_true: np.ndarray, stage_pred: np.ndarray, *, n_stages: int
-) -> float | None:
+def mean_absolute_stage_error(stage_true: np.ndarray, stage_pred: np.ndarray, *, n_stages: int) -> float | None:
     """Mean distance between true and predicted stage.
 
     Args:
@@ -133,9 +131,7 @@ def lineage_scores(stage_true: np.ndarray, stage_pred: np.ndarray, *, n_stages: 
 def _stages(stage_true: np.ndarray, stage_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     true, pred = np.asarray(stage_true, np.int64), np.asarray(stage_pred, np.int64)
     if true.ndim != 1 or true.shape != pred.shape:
-        raise ValueError(
-            f"true stages {true.shape} and predicted stages {pred.shape} are not two equal lists"
-        )
+        raise ValueError(f"true stages {true.shape} and predicted stages {pred.shape} are not two equal lists")
     if (true < 0).any():
         raise ValueError("a true stage is negative: give only cells whose true class is in the lineage")
     return true, pred

@@ -14,9 +14,7 @@ import numpy as np
 from smrjax.evaluate.ordinal import kendall_tau, spearman
 
 
-def expected_stage(
-    probabilities: np.ndarray, stage: np.ndarray, lineage_index: np.ndarray, lineage: int
-) -> np.ndarray:
+def expected_stage(probabilities: np.ndarray, stage: np.ndarray, lineage_index: np.ndarray, lineage: int) -> np.ndarray:
     """Expected stage of every cell, were it of this lineage.
 
     The probabilities of the lineage's classes, scaled to sum 1, weigh their stages.
@@ -39,9 +37,7 @@ def expected_stage(
     """
     p, members = np.asarray(probabilities, np.float64), np.flatnonzero(np.asarray(lineage_index) == lineage)
     if p.ndim != 2 or p.shape[1] != len(lineage_index) or len(stage) != len(lineage_index):
-        raise ValueError(
-            f"probabilities {p.shape}, {len(stage)} stages and {len(lineage_index)} lineages do not fit"
-        )
+        raise ValueError(f"probabilities {p.shape}, {len(stage)} stages and {len(lineage_index)} lineages do not fit")
     if not len(members):
         raise ValueError(f"no class belongs to lineage {lineage}")
     mass = p[:, members].sum(axis=1)

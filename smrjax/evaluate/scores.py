@@ -32,9 +32,7 @@ def confusion(y_true: np.ndarray, y_pred: np.ndarray, *, n_classes: int | None =
     """
     true, pred = np.asarray(y_true), np.asarray(y_pred)
     if true.ndim != 1 or true.shape != pred.shape or not len(true):
-        raise ValueError(
-            f"true labels {true.shape} and predictions {pred.shape} are not two equal lists of cells"
-        )
+        raise ValueError(f"true labels {true.shape} and predictions {pred.shape} are not two equal lists of cells")
     highest = int(max(true.max(), pred.max()))
     size = highest + 1 if n_classes is None else n_classes
     if highest >= size or min(true.min(), pred.min()) < 0:

@@ -66,9 +66,7 @@ def paired_difference(
     """
     x, y = _finite(a), _finite(b)
     if x.shape != y.shape or x.ndim not in (1, 2) or test_to_train < 0:
-        raise ValueError(
-            f"scores of shapes {x.shape} and {y.shape} cannot be paired, or test_to_train is negative"
-        )
+        raise ValueError(f"scores of shapes {x.shape} and {y.shape} cannot be paired, or test_to_train is negative")
     difference = x - y
     n = difference.size
     out: dict[str, Any] = {"mean": float(difference.mean()) if n else None, "n": n}

@@ -179,9 +179,7 @@ def load_estimator(path: str | Path) -> Any:
     try:
         unknown = get_untrusted_types(file=Path(path))
         if unknown:
-            raise InputError(
-                f"{path} holds types that are not trusted ({', '.join(unknown)}); do not load it"
-            )
+            raise InputError(f"{path} holds types that are not trusted ({', '.join(unknown)}); do not load it")
         return load(Path(path), trusted=[])
     except BROKEN as error:
         raise InputError(f"cannot read {path} as a skops file ({error}); save it again") from error
@@ -190,9 +188,7 @@ def load_estimator(path: str | Path) -> Any:
 def _checked(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     z, y = np.asarray(embeddings, np.float64), np.asarray(labels)
     if z.ndim != 2 or y.shape != z.shape[:1] or not len(y) or not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(
-            f"embeddings {z.shape} and labels {y.shape} {y.dtype}: expected Float[n, D], Int[n], n > 0"
-        )
+        raise ValueError(f"embeddings {z.shape} and labels {y.shape} {y.dtype}: expected Float[n, D], Int[n], n > 0")
     if not np.isfinite(z).all():
         raise ValueError("some embeddings are not finite")
     return z, y

@@ -217,9 +217,7 @@ def load_model(path: Path) -> SVMModel:
             arrays = {name: stored[name] for name in names}
         model = SVMModel(**arrays | {name: float(arrays[name]) for name in ("gamma", "temperature")})
     except BROKEN as error:
-        raise InputError(
-            f"cannot read {path} as a support vector machine ({error}); save it again"
-        ) from error
+        raise InputError(f"cannot read {path} as a support vector machine ({error}); save it again") from error
     c, s = len(model.classes), len(model.support_vectors)
     shapes = [model.dual_coef.shape, model.intercept.shape, model.n_support.shape]
     consistent = shapes == [(c - 1, s), (c * (c - 1) // 2,), (c,)] and model.n_support.sum() == s

@@ -48,9 +48,7 @@ def test_naming_the_class_earns_nothing_within_classes():
 def test_classes_weigh_alike_within():
     labels = np.array([0] * 3 + [1] * 4)
     t, truth = np.array([1.0, 2, 3, 1, 2, 3, 4]), np.array([1.0, 2, 3, 4, 3, 2, 1])
-    assert maturity_scores(t, labels, STAGE, true_maturity=truth)["kendall_tau_true_within"] == pytest.approx(
-        0
-    )
+    assert maturity_scores(t, labels, STAGE, true_maturity=truth)["kendall_tau_true_within"] == pytest.approx(0)
 
 
 def test_readouts_side_by_side():

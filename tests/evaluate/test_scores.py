@@ -14,9 +14,7 @@ from smrjax import evaluate
 from smrjax.evaluate.ordinal import lineage_scores
 
 # Rows true, columns predicted: promyelocyte, myelocyte, metamyelocyte, band, segment.
-OOTB = np.array(
-    [[405, 28, 1, 1, 0], [23, 180, 28, 2, 3], [3, 22, 180, 48, 0], [0, 4, 63, 448, 38], [1, 2, 6, 81, 445]]
-)
+OOTB = np.array([[405, 28, 1, 1, 0], [23, 180, 28, 2, 3], [3, 22, 180, 48, 0], [0, 4, 63, 448, 38], [1, 2, 6, 81, 445]])
 TRUE, PRED = (np.repeat(index.ravel(), OOTB.ravel()) for index in np.indices(OOTB.shape))
 NAMES = ["PMY", "MY", "MMY", "BNE", "SNE"]
 
@@ -78,9 +76,7 @@ def test_severity_by_hand():
     severity = np.array([[1, 2, 5], [3, 1, 1], [4, 4, 1]])
     true, pred = np.array([0, 0, 0, 1, 2]), np.array([0, 1, 2, 0, 2])
     assert evaluate.misclassification_severity(true, pred, severity) == pytest.approx((2 + 5 + 3) / 5)
-    assert evaluate.misclassification_severity(true, pred, severity, normalized=True) == pytest.approx(
-        10 / 22
-    )
+    assert evaluate.misclassification_severity(true, pred, severity, normalized=True) == pytest.approx(10 / 22)
     assert evaluate.misclassification_severity(true, true, severity) == 0
     assert evaluate.misclassification_severity(true, true, np.zeros((3, 3)), normalized=True) == 0
     with pytest.raises(ValueError):

@@ -52,9 +52,7 @@ def test_correction_of_nadeau_and_bengio_by_hand():
 
 
 def test_six_folds_cannot_be_surer_than_one_in_32():
-    assert paired_difference(A, A - np.arange(1, 7) / 100, test_to_train=0.25)["wilcoxon_p"] == pytest.approx(
-        1 / 32
-    )
+    assert paired_difference(A, A - np.arange(1, 7) / 100, test_to_train=0.25)["wilcoxon_p"] == pytest.approx(1 / 32)
 
 
 def test_seeds_count_as_repetitions_but_not_for_ranks():
@@ -130,9 +128,7 @@ def test_bootstrap_draws_whole_slides():
 def test_bootstrap_of_labels_repeats_and_skips_the_undefined():
     true, pred = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 1, 1, 1, 0, 0])
     groups = np.array([0, 0, 1, 1, 2, 2])
-    once, twice = (
-        cluster_bootstrap(macro_f1, true, pred, groups=groups, resamples=50, seed=4) for _ in range(2)
-    )
+    once, twice = (cluster_bootstrap(macro_f1, true, pred, groups=groups, resamples=50, seed=4) for _ in range(2))
     assert once == twice
     assert once["low"] <= once["value"] <= once["high"]
     never = cluster_bootstrap(lambda y: None, true, groups=groups, resamples=10)

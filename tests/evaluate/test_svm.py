@@ -61,11 +61,7 @@ def test_equal_pairs_give_the_smaller_c_and_gamma():
     z = np.eye(3)[y]  # every pair is perfect
     grid = Grid(C=(10.0, 100.0), gamma=(0.5, 1.0))
     result = fit_svm(z, y, grid=grid)
-    assert (
-        result.cv_score
-        == 1.0
-        == sklearn_search(z, y, grid, 5, "balanced").cv_results_["mean_test_score"].min()
-    )
+    assert result.cv_score == 1.0 == sklearn_search(z, y, grid, 5, "balanced").cv_results_["mean_test_score"].min()
     assert (result.C, result.gamma) == (10.0, 0.5 * gamma_unit(z))
 
 
@@ -125,9 +121,7 @@ def test_temperature_found_on_labels_drawn_from_a_known_one():
 def test_calibration_on_other_cells_changes_the_temperature_alone():
     z, y, rng = blobs(noise=1.0)
     result = fit_svm_at(z, y, C=10.0, gamma=2.0)
-    other = calibrate(
-        result, rng.normal(size=(60, 6)), rng.integers(0, 6, 60)
-    )  # random labels, two of them unknown
+    other = calibrate(result, rng.normal(size=(60, 6)), rng.integers(0, 6, 60))  # random labels, two of them unknown
     assert other.model.temperature > 3 * result.model.temperature
     np.testing.assert_array_equal(other.predict(z), result.predict(z))
     nobody = calibrate(result, z[:3], np.array([9, 9, 9]))

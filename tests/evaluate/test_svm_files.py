@@ -15,9 +15,7 @@ from smrjax.evaluate.svm_model import CHUNK, predict, probabilities, squared_dis
 def fitted(request):
     rng = np.random.default_rng(request.param)
     z = rng.normal(size=(60, 4)).astype(np.float32)
-    return fit_svm_at(z, np.arange(60) % request.param + 3, C=2.0, gamma=0.7, temperature=0.3), rng.normal(
-        size=(90, 4)
-    )
+    return fit_svm_at(z, np.arange(60) % request.param + 3, C=2.0, gamma=0.7, temperature=0.3), rng.normal(size=(90, 4))
 
 
 def test_both_files_give_the_same_predictions(fitted, tmp_path):
