@@ -134,10 +134,9 @@ def _deal(n: int, takes: np.ndarray, before: int, key: tuple[int, int], epoch: i
     for take in takes.tolist():
         hand, deck = deck[:take], deck[take:]
         while len(hand) < take:
-            deck = rng.permutation(n)
-            new = deck[~np.isin(deck, hand)][: take - len(hand)]
-            deck = np.concatenate([new, rng.permutation(np.setdiff1d(deck, new))])
             need = take - len(hand)
-            hand, deck = np.concatenate([hand, deck[:need]]), deck[need:]
+            deck = rng.permutation(n)
+            least = deck[np.argsort(np.bincount(hand, minlength=n)[deck], kind="stable")]
+            hand, deck = np.concatenate([hand, least[:need]]), rng.permutation(least[need:])
         dealt.append(hand)
     return np.concatenate(dealt)
