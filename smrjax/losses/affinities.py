@@ -1,4 +1,4 @@
-"""Neighbourhood probabilities of t-SNE (van der Maaten & Hinton 2008, eqs. 1 and 2), calibrated to a perplexity."""
+"""Neighbourhood probabilities of t-SNE at a given perplexity (van der Maaten & Hinton 2008, eqs. 1 and 2)."""
 
 import jax
 import jax.numpy as jnp
@@ -21,20 +21,22 @@ def squared_distances(z: jax.Array) -> jax.Array:
     return jnp.maximum(square, 0) * (1 - jnp.eye(len(z), dtype=z.dtype))
 
 
+@jax.jit
 def conditional_affinities(square: jax.Array, perplexity: float | jax.Array) -> jax.Array:
-    """p(j | i), the chance that point i picks j as its neighbour under a Gaussian whose width fits the perplexity.
+    """p(j | i): how likely point i picks j as its neighbour, under a Gaussian as wide as the perplexity asks.
 
-    Solves entropy(p(. | i)) = log(perplexity) for the logarithm of each Gaussian's precision: Newton steps of at most
-    1.5, kept inside a bracket that every evaluation shrinks, or a bisection where the step would leave it.
+    Solves entropy(p(. | i)) = log(perplexity) for the logarithm of each Gaussian's precision: Newton steps of
+    at most 1.5, kept inside a bracket that every evaluation shrinks, or a bisection where the step would
+    leave it.
 
     Args:
         square: Squared distances, Float[N, N], N >= 2.
-        perplexity: Wanted exp(entropy) of every row, from 1 to N - 1. A row with more than that many points at its
-            nearest distance (duplicates) cannot reach it and spreads evenly over those.
+        perplexity: Wanted exp(entropy) of every row, from 1 to N - 1. A row with more than that many points
+            at its nearest distance (duplicates) cannot reach it and spreads evenly over those.
 
     Returns:
-        Float[N, N], 0 on the diagonal, rows sum to 1; the perplexity of a row is right to about 1e-3. Scaling all
-        distances changes nothing.
+        Float[N, N], 0 on the diagonal, rows sum to 1; the perplexity of a row is right to about 1e-3. Scaling
+        all distances changes nothing.
 
     >>> corners = squared_distances(jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
     >>> p = conditional_affinities(corners, 2.5)
@@ -61,12 +63,12 @@ def conditional_affinities(square: jax.Array, perplexity: float | jax.Array) -> 
         first, second = (w * square).sum(1) / total, (w * square * square).sum(1) / total
         return jnp.log(total) + beta * first - target, -beta * beta * (second - first * first)
 
-    def unfinished(state: tuple[jax.Array, ...]) -> jax.Array:
+    def unfinished(state: tuple) -> jax.Array:
         _, low, high, error, _, rounds = state
         open_rows = (jnp.abs(error) > tolerance) & (high - low > tolerance)
         return open_rows.any() & (rounds < _MAX_ROUNDS)
 
-    def improve(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def improve(state: tuple) -> tuple:
         log_beta, low, high, error, slope, rounds = state
         low = jnp.where(error > 0, log_beta, low)
         high = jnp.where(error > 0, high, log_beta)
@@ -83,12 +85,13 @@ def conditional_affinities(square: jax.Array, perplexity: float | jax.Array) -> 
     return w / w.sum(1, keepdims=True)
 
 
+@jax.jit
 def joint_affinities(z: jax.Array, perplexity: float | jax.Array) -> jax.Array:
     """Symmetric joint probabilities (p(j | i) + p(i | j)) / 2N of all pairs.
 
     Args:
         z: Points, Float[N, D], N >= 2.
-        perplexity: Wanted perplexity, lowered to (N - 1) / 3 (but not under 1) where there are too few points.
+        perplexity: Wanted perplexity, lowered to (N - 1) / 3, but not under 1, for few points.
 
     Returns:
         Float[N, N], symmetric, 0 on the diagonal, sums to 1.

@@ -1,15 +1,18 @@
 """Penalty on the length of the embeddings (GUIDES, section on the experimental setup)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 
+@partial(jax.jit, static_argnames="squared")
 def norm_penalty(z: jax.Array, *, squared: bool = True) -> jax.Array:
     """Squared Euclidean length of each embedding as it leaves the encoder, before any normalisation.
 
-    GUIDES "minimises the norm of the embedding vector with a factor of 0.001". We read the squared norm (weight decay
-    on the output: smooth at 0 and free of a pull that stays the same however short the vector); ``squared=False`` is
-    the letter. The factor is left to the caller.
+    GUIDES "minimises the norm of the embedding vector with a factor of 0.001". We read the squared norm
+    (weight decay on the output: smooth at 0 and free of a pull that stays the same however short the vector);
+    ``squared=False`` is the letter. The factor is left to the caller.
 
     Args:
         z: Embeddings, Float[B, D].

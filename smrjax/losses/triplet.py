@@ -1,27 +1,31 @@
 """Triplet margin loss over every triplet of a batch that violates the margin, exact in O(B²) memory.
 
-A triplet is an anchor a, a positive p of the same class and a negative n of another one; it violates the margin where
-d(a, p) + margin > d(a, n). With all distances d at hand, let c be, at a positive, the number of its violating
-negatives, and, at a negative, minus the number of positives that it violates. With T violating triplets,
+A triplet is an anchor a, a positive p of the same class and a negative n of another one; it violates the
+margin where d(a, p) + margin > d(a, n). With all distances d at hand, let c be, at a positive, the number of
+its violating negatives, and, at a negative, minus the number of positives that it violates. With T violating
+triplets,
 
     loss = sum(c * d) / T + margin        and        d loss / d d = c / T,
 
 so that no array of B³ entries is needed and nothing is differentiated through the counting.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Rows counted together: 64 rows of distances and of counts stay in the cache of one core up to B = 1024 or so.
+# Rows counted together: their distances and counts stay in the cache of one core up to B = 1024 or so.
 _BLOCK = 64
 
 
+@partial(jax.jit, static_argnames="normalize")
 def triplet_margin(z: jax.Array, y: jax.Array, *, margin: float = 0.1, normalize: bool = True) -> jax.Array:
     """Mean of d(a, p) - d(a, n) + margin over the triplets where it is positive, and 0 where there are none.
 
-    Source: SMR, section III-B, and GUIDES, eq. 2 (all triplets that violate the margin). Euclidean distances; those
-    below the rounding error of the dtype (duplicates) count as 0 and have a zero gradient.
+    Source: SMR, section III-B, and GUIDES, eq. 2 (all triplets that violate the margin). Euclidean distances;
+    those below the rounding error of the dtype (duplicates) count as 0 and have a zero gradient.
 
     Args:
         z: Embeddings, Float[B, D], any B and D.
@@ -30,20 +34,21 @@ def triplet_margin(z: jax.Array, y: jax.Array, *, margin: float = 0.1, normalize
         normalize: Scale each embedding to length 1 first. False is the letter of the papers.
 
     Returns:
-        A scalar, at least float32. Its gradient holds the set of violating triplets fixed and is 0, never NaN, where
-        that set is empty (one class, no two cells of a class, all apart already).
+        A scalar, at least float32. Its gradient holds the set of violating triplets fixed and is 0, never
+        NaN, where that set is empty (one class, no two cells of a class, all apart already).
 
     Raises:
         ValueError: if the shapes are not [B, D] and [B].
 
     >>> z = jnp.array([[0.0, 0.0], [3.0, 4.0], [0.0, 4.95]])
     >>> y = jnp.array([0, 0, 1])
-    >>> print(f"{triplet_margin(z, y, normalize=False):.3f}")  # anchor 0: 5 - 4.95 + .1; anchor 1: 5 - 3.148 + .1
-    1.051
+    >>> print(f"{triplet_margin(z, y, normalize=False):.2f}")  # (5 - 4.95 + 0.1 + 5 - 3.148 + 0.1) / 2
+    1.05
     """
     return triplet_margin_with_active(z, y, margin=margin, normalize=normalize)[0]
 
 
+@partial(jax.jit, static_argnames="normalize")
 def triplet_margin_with_active(
     z: jax.Array, y: jax.Array, *, margin: float = 0.1, normalize: bool = True
 ) -> tuple[jax.Array, jax.Array]:
@@ -90,7 +95,7 @@ def _unit(z: jax.Array) -> jax.Array:
 
 def _distances(z: jax.Array, real: jax.Array) -> jax.Array:
     """Euclidean distances Float[B, B] whose gradient is finite at 0."""
-    # Distances do not feel the shift, their rounding error does: collapsed embeddings lie far from the origin.
+    # Distances do not feel a shift, their rounding error does: collapsed embeddings lie far from the origin.
     z = z - lax.stop_gradient(jnp.where(real[:, None], z, 0).sum(0) / jnp.maximum(real.sum(), 1))
     z = jnp.where(real[:, None], z, 0.0)
     norm = (z * z).sum(1)
@@ -105,8 +110,9 @@ def _distances(z: jax.Array, real: jax.Array) -> jax.Array:
 def _counts(d: jax.Array, y: jax.Array, margin: float) -> tuple[jax.Array, jax.Array]:
     """Signed counts c of the module's text, Int[B, B], and the number of all triplets.
 
-    With rows sorted by class, the k-th fellow of every cell is met in the k-th round: (size of the largest class - 1)
-    rounds of B² comparisons. A sort of the rows instead is 4 to 15 times slower at B = 64 to 512 on a CPU.
+    With rows sorted by class, the k-th fellow of every cell is met in the k-th round: (size of the largest
+    class - 1) rounds of B² comparisons. A sort of the rows instead is 4 to 15 times slower at B = 64 to 512
+    on a CPU.
     """
     n = len(y)
     order = jnp.argsort(y)
@@ -130,7 +136,7 @@ def _counts(d: jax.Array, y: jax.Array, margin: float) -> tuple[jax.Array, jax.A
             column = order[start + (place + k) % size]
             reach = jnp.where(k < size, d[row, column] + margin, -jnp.inf)
             hit = (reach[:, None] > negative).astype(jnp.int32)
-            return (counts - hit).at[row, jnp.where(k < size, column, n)].set(hit.sum(1), mode="drop")
+            return (counts - hit).at[row, jnp.where(k < size, column, n)].set(hit.sum(1, dtype=jnp.int32), mode="drop")
 
         return lax.fori_loop(1, rounds, fellow, jnp.zeros(d.shape, jnp.int32))
 

@@ -1,7 +1,7 @@
-"""Parametric t-SNE: a small network that lays embeddings out in the plane (van der Maaten 2009; r of SMR, eq. 5).
+"""Parametric t-SNE: a network that lays embeddings out in the plane (van der Maaten 2009; r of SMR, eq. 5).
 
-The network is a pytree of arrays: fitted at the end of an epoch from where it was, constant within the next one, while
-the gradient of the reduced loss flows through it into the embeddings.
+The network is a pytree of arrays: fitted at the end of an epoch from where it was, constant within the next
+one, while the gradient of the reduced loss flows through it into the embeddings.
 
     params = init_network(key, z.shape[1])
     params = fit(params, z, key)          # at the end of every epoch
@@ -30,8 +30,8 @@ def init_network(key: jax.Array, dim: int, *, widths: tuple[int, ...] = (500, 50
         widths: Sizes of the hidden layers.
 
     Returns:
-        A pytree: "layers", a list of {"kernel", "bias"}; "input" and "output", a {"shift", "scale"} each, which `fit`
-        sets so that the network sees centred embeddings and its layout has a fixed size.
+        A pytree: "layers", a list of {"kernel", "bias"}; "input" and "output", a {"shift", "scale"} each,
+        which `fit` sets so that the network sees centred embeddings and its layout has a fixed size.
 
     >>> params = init_network(jax.random.key(0), 8, widths=(16,))
     >>> embed(params, jnp.ones((3, 8))).shape
@@ -52,6 +52,7 @@ def init_network(key: jax.Array, dim: int, *, widths: tuple[int, ...] = (500, 50
     }
 
 
+@jax.jit
 def embed(params: Params, z: jax.Array) -> jax.Array:
     """Place of each embedding in the plane, differentiable in z.
 
@@ -60,9 +61,9 @@ def embed(params: Params, z: jax.Array) -> jax.Array:
         z: Embeddings, Float[B, D].
 
     Returns:
-        Float[B, 2]. After `fit`, the layout of the fitted embeddings is centred and has root mean square radius 1:
-        t-SNE's own scale (tens of units, growing with the number of points and of steps) would otherwise decide how
-        much alpha weighs against a triplet margin on unit vectors.
+        Float[B, 2]. After `fit`, the layout of the fitted embeddings is centred and has root mean square
+        radius 1: t-SNE's own scale (tens of units, growing with the number of points and of steps) would
+        otherwise decide how much alpha weighs against a triplet margin on unit vectors.
     """
     return _affine(params["output"], _run(params["layers"], _affine(params["input"], z)))
 
@@ -80,15 +81,17 @@ def fit(
 ) -> Params:
     """Fit the network to the embeddings of an epoch, starting from where it was.
 
-    Minimises the KL divergence from the joint neighbourhood probabilities of a random minibatch to those of its
-    layout under a Student t kernel, with Adam (its state starts anew) and a learning rate that rises for a tenth of the
-    steps, then falls to 0 along a cosine. Perplexity counts neighbours within the minibatch, so large minibatches see
-    finer structure: at the same cost, 1024 x 30 comes much closer to t-SNE's own optimum than 256 x 120. The first fits
-    are coarse; four or five reach a steady layout. Compiled once for a shape of z.
+    Minimises the KL divergence from the joint neighbourhood probabilities of a random minibatch to those of
+    its layout under a Student t kernel, with Adam (its state starts anew) and a learning rate that rises for
+    a tenth of the steps, then falls to 0 along a cosine. Perplexity counts neighbours within the minibatch,
+    so large minibatches see finer structure: at the same cost, 1024 x 30 comes much closer to t-SNE's own
+    optimum than 256 x 120. The first fits are coarse; four or five reach a steady layout. Compiled once for a
+    shape of z.
 
     Args:
         params: Network to start from.
-        z: Embeddings, Float[N, D]. With fewer than 3 there is nothing to lay out and the network comes back as it was.
+        z: Embeddings, Float[N, D]. With fewer than 3 there is nothing to lay out and the network comes back
+            as it was.
         key: Random key for the minibatches.
         perplexity: Effective number of neighbours, lowered to (minibatch - 1) / 3 where that is less.
         steps: Number of minibatches.
@@ -96,7 +99,7 @@ def fit(
         learning_rate: Highest learning rate of Adam; from about 1e-2 the layout explodes.
 
     Returns:
-        The fitted network, same shapes.
+        The fitted network, same shapes and dtypes.
 
     >>> z = jax.random.normal(jax.random.key(1), (40, 8))
     >>> params = fit(init_network(jax.random.key(0), 8, widths=(16,)), z, jax.random.key(2), steps=5)
@@ -106,16 +109,18 @@ def fit(
     n = len(z)
     if n < 3:
         return params
+    z = z.astype(params["input"]["shift"].dtype)
     params = {**params, "input": _standardise(z, z.shape[1])}
     z = _affine(params["input"], z)
     batch_size = min(batch_size, n)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, steps)
+    schedule = optax.warmup_cosine_decay_schedule(learning_rate / 10, learning_rate, steps // 10, steps)
     optimizer = optax.adam(schedule)
 
     def step(state: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], None]:
         layers, opt_state = state
         batch = z[jax.random.permutation(key, n)[:batch_size]]
-        gradient = jax.grad(kl_divergence)(layers, batch, joint_affinities(batch, perplexity))
+        p = joint_affinities(batch, perplexity)
+        gradient = jax.grad(lambda layers: kl_divergence(_run(layers, batch), p))(layers)
         updates, opt_state = optimizer.update(gradient, opt_state)
         return (optax.apply_updates(layers, updates), opt_state), None
 
@@ -124,18 +129,25 @@ def fit(
     return {**params, "layers": layers, "output": _standardise(_run(layers, z), 1)}
 
 
-def kl_divergence(layers: list[dict[str, jax.Array]], z: jax.Array, p: jax.Array) -> jax.Array:
-    """KL(P || Q), Q the Student t probabilities of the layout of a minibatch (van der Maaten 2009, eqs. 3 and 4).
+@jax.jit
+def kl_divergence(plane: jax.Array, p: jax.Array) -> jax.Array:
+    """KL(P || Q), where Q are the joint probabilities of a layout under a Student t kernel.
+
+    Source: van der Maaten 2009, eqs. 3 and 4, with one degree of freedom.
 
     Args:
-        layers: "layers" of the network.
-        z: Centred and scaled embeddings, Float[B, D].
-        p: Their joint probabilities, Float[B, B] (`joint_affinities`).
+        plane: Layout, Float[B, 2] in t-SNE's own scale (1 is the width of the kernel).
+        p: Joint probabilities of the same points, Float[B, B] (`joint_affinities`).
 
     Returns:
         A scalar.
+
+    >>> p = (1 - jnp.eye(3)) / 6  # everybody equally near to everybody: an equilateral triangle
+    >>> corners = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+    >>> print(f"{jnp.abs(kl_divergence(corners, p)):.4f}")
+    0.0000
     """
-    kernel = (1 - jnp.eye(len(z))) / (1 + squared_distances(_run(layers, z)))
+    kernel = (1 - jnp.eye(len(plane), dtype=plane.dtype)) / (1 + squared_distances(plane))
     tiny = jnp.finfo(kernel.dtype).tiny
     # log Q = log kernel - log sum(kernel); P sums to 1, and 0 log 0 is 0.
     own = (p * (jnp.log(jnp.maximum(p, tiny)) - jnp.log(jnp.maximum(kernel, tiny)))).sum()
