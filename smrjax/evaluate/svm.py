@@ -20,7 +20,8 @@ class SVMResult:
         C: Chosen or given.
         gamma: Chosen or given, absolute.
         cv_score: Mean macro-F of the best pair over the folds of the grid; None where there was no grid.
-        estimator: scikit-learn's ``SVC``, or ``DummyClassifier`` where there is one class only.
+        estimator: scikit-learn's ``SVC``, or ``DummyClassifier`` where there is one class only; None from
+            `fit_svm_at`, which keeps the arrays alone.
         model: The same machine as arrays; predictions come from it.
     """
 
@@ -67,12 +68,15 @@ def fit_svm_at(
     """
     z, y = _checked(embeddings, labels)
     if len(np.unique(y)) == 1:
-        from sklearn.dummy import DummyClassifier
-
-        constant = DummyClassifier(strategy="most_frequent").fit(z, y)
-        return SVMResult(C, gamma, None, constant, svm_model.constant_model(int(y[0]), z.shape[1]))
-    estimator = machine("rbf", C, class_weight, gamma=gamma).fit(z, y)
-    return SVMResult(C, gamma, None, estimator, svm_model.from_estimator(estimator, temperature=temperature))
+        return SVMResult(C, gamma, None, None, svm_model.constant_model(int(y[0]), z.shape[1]))
+    if len(z) > GRID.max_cells:  # the kernel would not fit into memory
+        fitted = machine("rbf", C, class_weight, gamma=gamma).fit(z, y)
+    else:  # half the time of the RBF kernel of libsvm, which computes each entry by itself
+        order = np.argsort(y, kind="stable")
+        z, y = z[order], y[order]
+        fitted = machine("precomputed", C, class_weight).fit(svm_model.rbf_kernel(z, z, gamma=gamma), y)
+    model = svm_model.from_estimator(fitted, z[fitted.support_], gamma=gamma, temperature=temperature)
+    return SVMResult(C, gamma, None, None, model)
 
 
 def fit_svm(
@@ -111,8 +115,8 @@ def fit_svm(
     gammas = tuple(unit * factor for factor in grid.gamma)
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) == 1 or counts.max() == 1:
-        middle = {"C": grid.C[len(grid.C) // 2], "gamma": gammas[len(gammas) // 2]}
-        return fit_svm_at(z, y, class_weight=class_weight, **middle)
+        C, gamma = grid.C[len(grid.C) // 2], gammas[len(gammas) // 2]
+        return _final(z, y, C, gamma, None, class_weight, temperature=1.0)
     rows = thin(y, grid.max_cells, folds, seed)
     scores, decisions = search(z[rows], y[rows], grid.C, gammas, folds, seed, class_weight, workers)
     # the order is C first, then gamma; sums in another order differ by less than this
@@ -121,8 +125,7 @@ def fit_svm(
     left_out = np.isfinite(decisions[best]).all(axis=1)
     truth = np.unique(y, return_inverse=True)[1][rows]
     temperature = fit_temperature(decisions[best][left_out], truth[left_out])
-    fitted = fit_svm_at(z, y, C=C, gamma=gamma, class_weight=class_weight, temperature=temperature)
-    return replace(fitted, cv_score=float(scores.ravel()[best]))
+    return _final(z, y, C, gamma, float(scores.ravel()[best]), class_weight, temperature)
 
 
 def calibrate(result: SVMResult, embeddings: np.ndarray, labels: np.ndarray) -> SVMResult:
@@ -150,8 +153,14 @@ def save_svm(stem: str | Path, result: SVMResult) -> tuple[Path, Path]:
 
     Returns:
         The two paths.
+
+    Raises:
+        ValueError: for a result of `fit_svm_at`, which has no estimator.
     """
     from skops.io import dump
+
+    if result.estimator is None:
+        raise ValueError("fit_svm_at gives arrays alone; save what fit_svm gives")
 
     skops, plain = Path(f"{stem}.skops"), Path(f"{stem}.npz")
     dump(result.estimator, skops)
@@ -183,6 +192,25 @@ def load_estimator(path: str | Path) -> Any:
         return load(Path(path), trusted=[])
     except BROKEN as error:
         raise InputError(f"cannot read {path} as a skops file ({error}); save it again") from error
+
+
+def _final(
+    z: np.ndarray,
+    y: np.ndarray,
+    C: float,
+    gamma: float,
+    cv_score: float | None,
+    class_weight: str | None,
+    temperature: float,
+) -> SVMResult:
+    if len(np.unique(y)) == 1:
+        from sklearn.dummy import DummyClassifier
+
+        constant = DummyClassifier(strategy="most_frequent").fit(z, y)
+        return SVMResult(C, gamma, cv_score, constant, svm_model.constant_model(int(y[0]), z.shape[1]))
+    fitted = machine("rbf", C, class_weight, gamma=gamma).fit(z, y)
+    model = svm_model.from_estimator(fitted, z[fitted.support_], gamma=gamma, temperature=temperature)
+    return SVMResult(C, gamma, cv_score, fitted, model)
 
 
 def _checked(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

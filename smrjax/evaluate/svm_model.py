@@ -47,21 +47,23 @@ def pair_arrays(estimator: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return sign * estimator.dual_coef_, estimator.n_support_, sign * estimator.intercept_
 
 
-def from_estimator(estimator: Any, *, temperature: float = 1.0) -> SVMModel:
-    """The arrays of a fitted scikit-learn ``SVC(kernel="rbf")`` with a numeric gamma.
+def from_estimator(estimator: Any, support_vectors: np.ndarray, *, gamma: float, temperature: float = 1.0) -> SVMModel:
+    """The arrays of a fitted scikit-learn ``SVC``, with an RBF or a precomputed kernel.
 
     Args:
         estimator: The fitted machine.
+        support_vectors: Float[S, D], the training embeddings at ``estimator.support_``.
+        gamma: Of its kernel.
         temperature: See `SVMModel`.
     """
     dual_coef, n_support, intercept = pair_arrays(estimator)
     return SVMModel(
         classes=np.asarray(estimator.classes_),
-        support_vectors=np.asarray(estimator.support_vectors_, np.float64),
+        support_vectors=support_vectors,
         n_support=np.asarray(n_support),
         dual_coef=dual_coef,
         intercept=intercept,
-        gamma=float(estimator.gamma),
+        gamma=gamma,
         temperature=temperature,
     )
 
@@ -148,6 +150,13 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(d2, 0, out=d2)
 
 
+def rbf_kernel(x: np.ndarray, y: np.ndarray, *, gamma: float) -> np.ndarray:
+    """exp(-gamma |x-y|^2) of all pairs, Float64[n, m]."""
+    kernel = squared_distances(x, y)
+    kernel *= -gamma
+    return np.exp(kernel, out=kernel)
+
+
 def decision(model: SVMModel, z: np.ndarray) -> np.ndarray:
     """Decision value of every class; the highest is the prediction.
 
@@ -166,9 +175,7 @@ def decision(model: SVMModel, z: np.ndarray) -> np.ndarray:
         raise ValueError(f"embeddings of shape {z.shape}, expected (n, {model.support_vectors.shape[1]})")
     out = np.zeros((len(z), len(model.classes)))
     for start in range(0, len(z), CHUNK):
-        kernel = squared_distances(z[start : start + CHUNK], model.support_vectors)
-        kernel *= -model.gamma
-        np.exp(kernel, out=kernel)
+        kernel = rbf_kernel(z[start : start + CHUNK], model.support_vectors, gamma=model.gamma)
         pairs = pair_decisions(kernel, model.dual_coef, model.n_support, model.intercept)
         out[start : start + CHUNK] = class_decisions(pairs, len(model.classes))
     return out

@@ -86,11 +86,26 @@ def test_gamma_unit_is_scale_of_sklearn_and_ignores_a_shift():
 def test_numpy_decisions_are_those_of_the_estimator(n_classes):
     z, y, rng = blobs(n_classes, noise=2.0)
     new = rng.normal(size=(200, 6))
-    result = fit_svm_at(z, y, C=3.0, gamma=1.5)
+    result = fit_svm(z, y, grid=Grid(C=(3.0,), gamma=(1.5,)))
     theirs = result.estimator.decision_function(new)
     theirs = np.stack([-theirs, theirs], axis=1) if n_classes == 2 else theirs
     np.testing.assert_allclose(result.decision(new), theirs, atol=1e-9)
     np.testing.assert_array_equal(result.predict(new), result.estimator.predict(new))
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("limit", [6000, 10])
+def test_fit_at_a_pair_is_the_machine_of_sklearn(n_classes, limit, monkeypatch):
+    monkeypatch.setattr("smrjax.evaluate.svm.GRID", Grid(max_cells=limit))
+    z, y, rng = blobs(n_classes, noise=2.0)
+    mixed = rng.permutation(len(y))
+    z, y, new = z[mixed], y[mixed], rng.normal(size=(200, 6))
+    ours = fit_svm_at(z, y, C=3.0, gamma=1.5)
+    theirs = SVC(C=3.0, gamma=1.5, class_weight="balanced", break_ties=True).fit(np.asarray(z, np.float64), y)
+    values = theirs.decision_function(new)
+    values = np.stack([-values, values], axis=1) if n_classes == 2 else values
+    np.testing.assert_allclose(ours.decision(new), values, atol=5e-3)  # libsvm stops at 1e-3
+    np.testing.assert_array_equal(ours.predict(new), theirs.predict(new))
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smrjax.errors import InputError
-from smrjax.evaluate import fit_svm_at, load_estimator, load_svm, save_svm
+from smrjax.evaluate import Grid, fit_svm, fit_svm_at, load_estimator, load_svm, save_svm
 from smrjax.evaluate.svm_model import CHUNK, predict, probabilities, squared_distances
 
 
@@ -15,7 +15,8 @@ from smrjax.evaluate.svm_model import CHUNK, predict, probabilities, squared_dis
 def fitted(request):
     rng = np.random.default_rng(request.param)
     z = rng.normal(size=(60, 4)).astype(np.float32)
-    return fit_svm_at(z, np.arange(60) % request.param + 3, C=2.0, gamma=0.7, temperature=0.3), rng.normal(size=(90, 4))
+    result = fit_svm(z, np.arange(60) % request.param + 3, grid=Grid(C=(2.0,), gamma=(0.7,)))
+    return result, rng.normal(size=(90, 4))
 
 
 def test_both_files_give_the_same_predictions(fitted, tmp_path):
@@ -26,6 +27,11 @@ def test_both_files_give_the_same_predictions(fitted, tmp_path):
     np.testing.assert_array_equal(predict(model, new), result.estimator.predict(new))
     np.testing.assert_array_equal(estimator.predict(new), result.estimator.predict(new))
     np.testing.assert_array_equal(probabilities(model, new), result.probabilities(new))
+
+
+def test_arrays_alone_are_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="fit_svm"):
+        save_svm(tmp_path / "x", fit_svm_at(np.eye(2), np.array([0, 1]), C=1.0, gamma=1.0))
 
 
 def test_foreign_types_are_refused(tmp_path):
@@ -80,7 +86,7 @@ def test_wrong_dimension_is_refused(fitted):
 
 def test_more_cells_than_a_chunk():
     rng = np.random.default_rng(0)
-    result = fit_svm_at(rng.normal(size=(30, 2)), np.arange(30) % 3, C=1.0, gamma=1.0)
+    result = fit_svm(rng.normal(size=(30, 2)), np.arange(30) % 3, grid=Grid(C=(1.0,), gamma=(1.0,)))
     new = rng.normal(size=(CHUNK + 5, 2))
     np.testing.assert_array_equal(result.predict(new), result.estimator.predict(new))
     assert result.predict(np.zeros((0, 2))).shape == (0,)
