@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,20 @@ def cache_root(cache_dir: str | Path | None = None) -> Path:
             f"{root}: the cache cannot be written there ({error.strerror}); give another folder by --cache"
         ) from None
     return root.resolve()
+
+
+def check_space(root: Path, need: int) -> None:
+    """Make sure that so many bytes fit: a memory map on a full disk ends the process, not with an error.
+
+    Raises:
+        InputError: if they do not.
+    """
+    free = shutil.disk_usage(root).free
+    if free < need + 2**24:
+        raise InputError(
+            f"{root}: decoded images need {need / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; "
+            "make room, use a smaller --image-size, or give another folder by --cache"
+        )
 
 
 def file_hashes(records: Sequence[Record], root: Path, *, progress: bool = True) -> list[str]:
@@ -82,8 +97,9 @@ def open_cells(folder: Path) -> CellSet | None:
     """Cells that `write_cells` wrote, within milliseconds; None if they are not there or are damaged."""
     try:
         about = json.loads((folder / "about.json").read_text())
-        with np.load(folder / "cells.npz", allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files}
+        # Opened here, because np.load leaves a damaged archive open.
+        with open(folder / "cells.npz", "rb") as file, np.load(file, allow_pickle=False) as table:
+            columns = {name: table[name] for name in table.files}
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         n, size = about["count"], about["size"]
         if about["format"] != FORMAT or images.shape != (n, size, size, 3) or images.dtype != np.uint8:
@@ -127,23 +143,21 @@ def write_cells(
         progress: Show a bar with the time left.
 
     Raises:
-        InputError: for a file that is not a readable image (with its name), and for a full disk.
+        InputError: for a file that is not a readable image, with its name.
     """
     n = len(source)
-    need = n * size * size * 3
-    free = shutil.disk_usage(folder.parent).free
-    if free < need + 2**24:
-        raise InputError(
-            f"{folder.parent}: decoded images need {need / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; "
-            "make room, use a smaller --image-size, or give another folder by --cache"
-        )
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         images = np.lib.format.open_memmap(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(n, size, size, 3)
         )
         columns: dict[str, list[Any]] = {key: [] for key in ("label", "name", "group", "fold", "maturity")}
-        with bar(n, "decoding", progress) as shown, ThreadPoolExecutor(os.cpu_count()) as threads:
+        with (
+            bar(n, "decoding", progress) as shown,
+            ThreadPoolExecutor(os.cpu_count()) as threads,
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; odd pixels are errors
             for start in range(0, n, _CHUNK):
                 examples = source.__getitems__(range(start, min(start + _CHUNK, n)))
                 for column, values in columns.items():

@@ -65,14 +65,22 @@ class CellFolder(tfds.core.GeneratorBasedBuilder):
 
 
 class Pbc(tfds.core.GeneratorBasedBuilder):
-    """Peripheral blood cells of ten kinds, five of them stages of the neutrophil lineage; no copies."""
+    """Peripheral blood cells of ten kinds, five of them stages of the neutrophil lineage; no copies.
+
+    Args:
+        source: Folder or archive, see `smrjax.data.pbc.find_pbc`; the ``manual_dir`` of TFDS if None.
+        on_example: Called at each record.
+        **kwargs: Of TFDS, ``data_dir`` above all.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     code_path = None
     MANUAL_DOWNLOAD_INSTRUCTIONS = WHERE
 
-    def __init__(self, *, on_example: Callable[[], None] = _nothing, **kwargs: Any) -> None:
-        self._on_example = on_example
+    def __init__(
+        self, source: Path | None = None, *, on_example: Callable[[], None] = _nothing, **kwargs: Any
+    ) -> None:
+        self._source, self._on_example = source, on_example
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -84,7 +92,7 @@ class Pbc(tfds.core.GeneratorBasedBuilder):
         return _info(self, PBC_CLASSES, "Normal peripheral blood cells.", citation=citation)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-        records = find_pbc(Path(dl_manager.manual_dir))
+        records = find_pbc(self._source or Path(dl_manager.manual_dir))
         return {"train": _of_records(records, PBC_CLASSES, self._on_example, copies=False)}
 
     def _generate_examples(self) -> Examples:
@@ -130,21 +138,19 @@ class SyntheticMarrow(tfds.core.GeneratorBasedBuilder):
             self._on_example()
 
 
-def prepare(builder: Any, *, manual_dir: Path | None = None) -> Path:
+def prepare(builder: Any) -> Path:
     """Write a builder's records, if they are not there yet, without TFDS's own messages and bars.
 
     Args:
         builder: One of the above.
-        manual_dir: Where the original files are, for builders that ask for them.
 
     Returns:
         The folder of the records.
     """
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            builder.download_and_prepare(download_config=config)
+            builder.download_and_prepare()
     return Path(builder.data_dir)
 
 

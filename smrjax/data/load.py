@@ -1,6 +1,7 @@
 """From a name or a path to decoded cells: list, hash, write records once, decode once, map."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import shutil
@@ -54,7 +55,7 @@ def load_synthetic(
         return SyntheticMarrow(count=count, size=size, seed=seed, on_example=on_example, data_dir=folder)
 
     digest = _sha("synthetic_marrow", VERSION, count, seed, size)
-    return _cells("synthetic_marrow", digest, count, builder, None, size, cache_dir, progress)
+    return _cells("synthetic_marrow", digest, count, builder, size, cache_dir, progress)
 
 
 def load_pbc(
@@ -91,10 +92,10 @@ def load_pbc(
     def builder(target: Path, on_example: Callable[[], None]) -> Any:
         from smrjax.data.cells import Pbc
 
-        return Pbc(on_example=on_example, data_dir=target)
+        return Pbc(folder, on_example=on_example, data_dir=target)
 
     digest = _digest([records[i] for i in kept], [hashes[i] for i in kept], PBC_CLASSES)
-    return _cells("pbc", digest, len(records), builder, folder, size, cache_dir, progress)
+    return _cells("pbc", digest, len(records), builder, size, cache_dir, progress)
 
 
 def load_folder(
@@ -127,7 +128,7 @@ def load_folder(
         return CellFolder(records, codes, on_example=on_example, data_dir=folder)
 
     digest = _digest(records, hashes, codes)
-    cells = _cells("cell_folder", digest, len(records), builder, None, size, cache_dir, progress)
+    cells = _cells("cell_folder", digest, len(records), builder, size, cache_dir, progress)
     return dataclasses.replace(cells, name=Path(path).expanduser().resolve().stem)
 
 
@@ -136,7 +137,6 @@ def _cells(
     digest: str,
     count: int,
     make_builder: MakeBuilder,
-    manual_dir: Path | None,
     size: int,
     cache_dir: str | Path | None,
     progress: bool,
@@ -155,7 +155,7 @@ def _cells(
         from smrjax.data.cells import prepare, read_records
 
         with cache.bar(count, "drawing" if name == "synthetic_marrow" else "recording", progress) as shown:
-            where = prepare(make_builder(records, shown.update), manual_dir=manual_dir)
+            where = prepare(make_builder(records, shown.update))
         source, classes = read_records(where)
         cache.write_cells(
             folder, source, size=size, classes=classes, name=name, digest=digest_here, progress=progress
@@ -166,6 +166,7 @@ def _cells(
         if found is not None:
             return found
         shutil.rmtree(folder, ignore_errors=True)
+        cache.check_space(root, count * size * size * 3)
         old = records.exists()
         try:
             build()
@@ -173,9 +174,13 @@ def _cells(
             # Of a file that cannot be decoded: the next try will have other files.
             shutil.rmtree(records, ignore_errors=True)
             raise
-        except Exception:
-            # Records of an earlier time may be damaged; fresh ones are not.
+        except Exception as error:
             shutil.rmtree(records, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise InputError(
+                    f"{root}: the disk is full; make room, or give another folder by --cache"
+                ) from None
+            # Records of an earlier time may be damaged; fresh ones are not.
             if not old:
                 raise
             build()
