@@ -1,6 +1,8 @@
 """After a training: from embeddings to scores, readouts of maturity, and the files of one fold."""
 
 import csv
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 from smrjax.data.cellset import CellSet
 from smrjax.evaluate.readouts import compare_readouts, expected_stage
 from smrjax.evaluate.scores import score_report
-from smrjax.evaluate.svm import fit_svm, save_svm
+from smrjax.evaluate.svm import calibrate, fit_svm, save_svm
 from smrjax.method import Goal, place_of, read_maturity, smr
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import atomic
@@ -55,17 +57,25 @@ def read_curves(
     if not any(len(line.classes) > 1 for line in taxonomy.lineages):
         return {}, {}
     goals = {"own": goal} if goal else {}
-    for name, curve in AFTERWARDS.items():
-        refit = jax.jit(smr(taxonomy, curve=curve).refit)
-        goals[name] = refit(jnp.asarray(z_train), jnp.asarray(y_train), None, jax.random.key(0))
+    for name in AFTERWARDS:
+        goals[name] = _refit(taxonomy, name)(jnp.asarray(z_train), jnp.asarray(y_train), None, jax.random.key(0))
     readouts = {}
     for name, one in goals.items():
-        places = jax.jit(read_maturity)(one, jnp.asarray(z))
+        places = _read_maturity(one, jnp.asarray(z))
         readouts[name] = Readout(
             raw_t={k: np.asarray(t) for k, (t, _) in places.items()},
             distance={k: np.asarray(d) for k, (_, d) in places.items()},
         )
     return readouts, goals.get("own", goals["line"])
+
+
+_read_maturity = jax.jit(read_maturity)
+
+
+@functools.cache
+def _refit(taxonomy: Taxonomy, readout: str) -> Callable[..., Goal]:
+    """Compiled once for all folds."""
+    return jax.jit(smr(taxonomy, curve=AFTERWARDS[readout]).refit)
 
 
 def own_lineage(values: dict[str, np.ndarray], labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
@@ -116,7 +126,8 @@ def assess_fold(
     """
     train, validation, test = rows
     y = cells.labels
-    svm = fit_svm(z[train], y[train], seed=seed)
+    # The training part is better known to the network than new cells are: its temperature would be too sure.
+    svm = calibrate(fit_svm(z[train], y[train], seed=seed), z[validation], y[validation])
     probabilities = svm.probabilities(z, n_classes=len(taxonomy.classes))
     predicted = svm.predict(z)
     readouts, shown = read_curves(goal, z, z[train], y[train], taxonomy)

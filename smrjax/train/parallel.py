@@ -1,10 +1,10 @@
 """Data parallelism: the only file that says pmap."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from smrjax.train.step import AXIS
@@ -21,13 +21,22 @@ def map_embed(embed: Callable[..., Any], devices: Sequence[jax.Device]) -> Calla
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """One copy a device, stacked along a new first axis."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (len(devices), *jnp.shape(x))), tree)
+    """One copy a device, stacked along a new first axis.
+
+    The copies lie where the mapped step leaves its results, so that the first step compiles for all that follow.
+    """
+    stacked = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (len(devices), *np.shape(x))), tree)
+    return _placed(tuple(devices))(stacked)
+
+
+@functools.cache
+def _placed(devices: tuple[jax.Device, ...]) -> Callable[[Any], Any]:
+    return jax.pmap(lambda x: x, axis_name=AXIS, devices=devices)
 
 
 def first(tree: Any) -> Any:
     """The copy of the first device, as host arrays that outlive the donation of ``tree``."""
-    return jax.device_get(jax.tree.map(lambda x: x[0], tree))
+    return jax.tree.map(lambda x: np.array(x.addressable_data(0)[0]), tree)
 
 
 def share(batch: np.ndarray, devices: Sequence[jax.Device]) -> np.ndarray:

@@ -67,18 +67,15 @@ def open_checkpoints(folder: Path) -> Any:
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+    def rank(metrics: dict[str, float]) -> tuple[float, float]:
+        return metrics["macro_f1"], -metrics["epoch"]
+
     options = ocp.CheckpointManagerOptions(
+        # Without best_fn, metrics are not written, and a resumed run would forget which state is the best.
+        best_fn=rank,  # type: ignore[arg-type]
         preservation_policy=keep.AnyPreservationPolicy(
-            [
-                keep.LatestN(1),
-                keep.BestN(
-                    get_metric_fn=lambda m: (m["macro_f1"], -m["epoch"]),
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
-            ]
+            [keep.LatestN(1), keep.BestN(get_metric_fn=rank, n=1)]  # type: ignore[arg-type]
         ),
-        create=True,
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
 
@@ -90,14 +87,15 @@ def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str
         manager: From `open_checkpoints`.
         state: One copy, not one a device.
         log: JSON-safe: what the loop knows beside the arrays (metric rows so far, last SVM parameters, …).
-        metrics: ``macro_f1`` and ``epoch`` at the end of an epoch; None for a state saved in the middle of one.
+        metrics: ``macro_f1`` and ``epoch`` at the end of an epoch; None for a state saved in the middle of one, which
+            is never the best.
     """
     import orbax.checkpoint as ocp
 
     manager.save(
         int(state.step),
         args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(log)),
-        metrics=metrics,
+        metrics=metrics or {"macro_f1": -1.0, "epoch": 0},
         force=True,
     )
 

@@ -54,17 +54,18 @@ def method(**changes) -> Method:
     return smr(TAXONOMY, **({"curve": "bezier", "pull": "normal", "alpha": 0.3} | changes))
 
 
-def learner(how: Method | None = None, *, devices: int = 1, augment=None, learning_rate: float = 1e-2) -> Learner:
+def learner(how: Method | None = None, *, devices: int = 1, optimizer=None, learning_rate: float = 1e-2) -> Learner:
     model = Tiny()
     variables = model.init(jax.random.key(0), jnp.zeros((1, 6, 6, 3)))
     how = how or method()
-    optimizer = adamw_cosine(
+    optimizer = optimizer or adamw_cosine(
         {"encoder": variables["params"], "head": how.init_head(jax.random.key(1), 8)},
         learning_rate=learning_rate,
         weight_decay=1e-4,
         steps=12,
     )
-    noise = augment or (
-        lambda images, keys: images.astype(jnp.float32) + 5 * jax.vmap(lambda k: jax.random.normal(k, (6, 6, 3)))(keys)
-    )
     return build(model, variables, how, optimizer, noise, jax.devices()[:devices])
+
+
+def noise(images, keys):
+    return images.astype(jnp.float32) + 5 * jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(keys)
