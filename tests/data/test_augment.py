@@ -138,8 +138,8 @@ def test_stain_has_the_strength_asked_for():
     image = np.broadcast_to(256 * np.exp(-BLUE) - 1, (2000, 1, 1, 3)).astype(np.float32)
     out = views(jnp.array(image), jax.random.key(10), **OFF | {"stain": 0.02})
     density = np.log(256 / (np.asarray(out, float)[:, 0, 0] + 1))
-    # A channel's density is d exp(s n) + s m / 2, with normal n and m: variance s^2 (d^2 + 1/4).
-    np.testing.assert_allclose(density.std(0), 0.02 * np.sqrt(BLUE**2 + 0.25), rtol=0.08)
+    # A channel's density is d exp(s n) + s m / 4, with normal n and m: variance s^2 (d^2 + 1/16).
+    np.testing.assert_allclose(density.std(0), 0.02 * np.sqrt(BLUE**2 + 1 / 16), rtol=0.08)
     np.testing.assert_allclose(density.mean(0), BLUE, atol=0.002)
 
 
