@@ -161,7 +161,8 @@ def _cells(
             folder, source, size=size, classes=classes, name=name, digest=digest_here, progress=progress
         )
 
-    with cache.locked(root / f".{folder.name}.lock"):
+    # By content, not by entry: entries of other sizes share the records.
+    with cache.locked(root / f".{digest[:16]}.lock"):
         found = cache.open_cells(folder)
         if found is not None:
             return found

@@ -63,6 +63,18 @@ def test_second_call_reads_the_map_and_nothing_heavy(make_folder, cache):
     assert out.stdout.split() == [first.digest, str(first.images.sum())] and out.stderr == ""
 
 
+def test_two_processes_at_once_build_one_entry_each_and_share_the_records(make_folder, cache):
+    folder = make_folder({"A": 20, "B": 20})
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    processes = []
+    for size in (8, 8, 12):
+        call = f"load({str(folder)!r}, size={size}, cache_dir={str(cache)!r}, progress=False)"
+        program = f"from smrjax.data import load; {call}"
+        processes.append(subprocess.Popen([sys.executable, "-W", "error", "-c", program], env=environment))
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert len(list(cache.glob("cell_folder-*"))) == 2 and len(list((cache / "records").iterdir())) == 1
+
+
 def test_original_bytes_are_kept_in_records_that_tfds_reads_alone(make_folder, cache):
     import tensorflow_datasets as tfds
 
