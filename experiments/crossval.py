@@ -56,14 +56,19 @@ class Prepared:
 
     cells: CellSet
     taxonomy: Taxonomy
+    method: Method
     fold_of: np.ndarray
     model: Any
     variables: Any
     devices: list[jax.Device]
 
 
-def prepare(blocks: Blocks) -> Prepared:
-    """Read the cells, check the options against them, build the encoder.
+def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared:
+    """Read the cells, check the options against them, build the method and the encoder.
+
+    Args:
+        blocks: Options.
+        method_of: Taxonomy -> method; raises `InputError` where they do not fit.
 
     Raises:
         InputError: for anything in them that does not fit.
@@ -71,6 +76,7 @@ def prepare(blocks: Blocks) -> Prepared:
     data, options = blocks.data, blocks.train
     cells = load(data.data, size=data.image_size, count=data.count, cache_dir=data.cache)
     taxonomy = for_classes(cells.classes, parse_lineages(data.lineages), name=cells.name)
+    method = method_of(taxonomy)
     fold_of = make_folds(
         cells.labels,
         groups=cells.groups,
@@ -112,19 +118,16 @@ def prepare(blocks: Blocks) -> Prepared:
         from smrjax.encoders.torch_weights import load_torch_weights
 
         variables = load_torch_weights(encoder.init, encoder.encoder, variables)
-    return Prepared(cells, taxonomy, fold_of, model, variables, devices)
+    return Prepared(cells, taxonomy, method, fold_of, model, variables, devices)
 
 
-def cross_validate(
-    blocks: Blocks, prepared: Prepared, folder: Path, *, method: Method, title: str
-) -> dict[str, Any]:
+def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: str) -> dict[str, Any]:
     """Train and assess every fold that is not done yet, then write the summary and the pictures.
 
     Args:
         blocks: Options.
         prepared: From `prepare`, of the same options.
         folder: The run's folder.
-        method: What is learnt.
         title: Name of the method, for tables and pictures.
 
     Returns:
@@ -138,7 +141,7 @@ def cross_validate(
     # The largest training part decides for all folds, so that they share one schedule and one compilation.
     largest = max(len(split(prepared.fold_of, fold)[0]) for fold in folds)
     steps = -(-largest // (options.classes_per_batch * options.per_class))
-    learner = _learner(blocks, prepared, method, steps)
+    learner = _learner(blocks, prepared, steps)
     should_stop = stop_flag()
     with locked(folder), tqdm(
         total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
@@ -161,9 +164,9 @@ def cross_validate(
     return summary
 
 
-def _learner(blocks: Blocks, prepared: Prepared, method: Method, steps: int) -> Learner:
+def _learner(blocks: Blocks, prepared: Prepared, steps: int) -> Learner:
     options, encoder = blocks.train, blocks.encoder
-    head = jax.eval_shape(lambda key: method.init_head(key, encoder.embedding_dim), jax.random.key(0))
+    head = jax.eval_shape(lambda key: prepared.method.init_head(key, encoder.embedding_dim), jax.random.key(0))
     optimizer = adamw_cosine(
         {"encoder": prepared.variables["params"], "head": head},
         learning_rate=options.learning_rate,
@@ -174,7 +177,7 @@ def _learner(blocks: Blocks, prepared: Prepared, method: Method, steps: int) -> 
     return build(
         prepared.model,
         prepared.variables,
-        method,
+        prepared.method,
         optimizer,
         partial(
             augment,

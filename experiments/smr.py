@@ -91,6 +91,7 @@ COLUMNS = {
     "off-by-one": "off_by_one",
     "tau(stage)": "tau_stage",
     "tau(true t)": "tau_true",
+    "tau within": "tau_true_within",
 }
 
 
@@ -114,13 +115,12 @@ def main() -> None:
             train=replace(config.train, epochs=0),
             encoder=replace(config.encoder, embedding_dim=0),
         )
-    prepared = prepare(config)
-    method = method_of(smr_options, prepared.taxonomy)
+    prepared = prepare(config, lambda taxonomy: method_of(smr_options, taxonomy))
     if not config.run.resume:
         name = config.run.name or default_name(config)
         folder = create_run(config.run.out, "smr", name)
         write_json(folder / "config.json", to_json(config))
-    summary = cross_validate(config, prepared, folder, method=method, title=title(config))
+    summary = cross_validate(config, prepared, folder, title=title(config))
     print(f"\n{summary['title']}\n{table(summary, COLUMNS)}\n")
     for path in summary.get("pictures", []):
         print(path)

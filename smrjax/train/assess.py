@@ -2,7 +2,7 @@
 
 import csv
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,27 @@ def assess_fold(
     scores["readouts"] = compare_readouts(
         {name: t[test] for name, t in own.items()}, y[test], true_maturity=truth, **about
     )
+    scores |= _headline(scores, "own" if goal else "line")
     return {"svm": {"C": svm.C, "gamma": svm.gamma, "cv_macro_f1": svm.cv_score}, "scores": scores}
+
+
+def _headline(scores: dict[str, Any], readout: str) -> dict[str, float]:
+    """The few numbers of a table, each the mean over lineages; left out where no lineage defines it."""
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        defined = [value for value in values if value is not None]
+        return float(np.mean(defined)) if defined else None
+
+    lines = scores["readouts"]
+    found = {
+        "off_by_one": mean(one["penalised"]["off_by_one_accuracy"] for one in scores["lineages"].values()),
+        "tau_stage": mean(one[readout]["kendall_tau_stage"] for one in lines.values() if readout in one),
+        "tau_true": mean(one[readout].get("kendall_tau_true") for one in lines.values() if readout in one),
+        "tau_true_within": mean(
+            one[readout].get("kendall_tau_true_within") for one in lines.values() if readout in one
+        ),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,78 @@
+"""Run folders: never shared, never half written."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from smrjax.errors import InputError
+from smrjax.train.folder import atomic, create_run, locked, read_json, write_json
+
+
+def test_two_runs_never_share_a_folder(tmp_path):
+    folder = create_run(tmp_path, "smr", "a")
+    assert folder == tmp_path / "smr" / "a" and folder.is_dir()
+    with pytest.raises(InputError, match="--resume"):
+        create_run(tmp_path, "smr", "a")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "/etc"])
+def test_a_name_cannot_leave_the_folder(tmp_path, name):
+    with pytest.raises(InputError, match="plain name"):
+        create_run(tmp_path, "smr", name)
+
+
+def test_a_file_in_the_way_is_said(tmp_path):
+    (tmp_path / "smr").write_text("")
+    with pytest.raises(InputError, match="--out"):
+        create_run(tmp_path, "smr", "a")
+
+
+def test_a_locked_folder_is_refused_to_another_process(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from smrjax.train.folder import locked\n"
+        "from smrjax.errors import InputError\n"
+        "try:\n"
+        f"    with locked(Path({str(tmp_path)!r})): print('in')\n"
+        "except InputError as error: print(error)\n"
+    )
+    with locked(tmp_path):
+        inside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    after = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert "another process" in inside
+    assert after == "in\n"
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert read_json(path) == {"x": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_results_are_readable_by_the_group(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        write_json(tmp_path / "a.json", 1)
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o644
+
+
+def test_json_that_is_damaged_or_missing_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match="a.json.*not valid"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match="b.json.*cannot be read"):
+        read_json(tmp_path / "b.json")
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert not list(tmp_path.iterdir())
