@@ -4,7 +4,6 @@ All images are NHWC and all kernels HWIO. On a CPU some forms of the same convol
 XLA's own: a 1x1 one as a matrix product, a depthwise one as a sum of shifted slices. Elsewhere XLA's is right.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -12,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-Pads = tuple[tuple[int, int], tuple[int, int]]
+from smrjax.encoders.depthwise import Pads, conv_depthwise, windows
+
 Padding = int | str
 
 
@@ -38,17 +38,6 @@ def pads_of(size: tuple[int, ...], kernel: int, strides: int, padding: Padding) 
     return (int(height[0]), int(height[1])), (int(width[0]), int(width[1]))
 
 
-def _windows(x: jax.Array, kernel: int, strides: int, pads: Pads, fill: float) -> list[jax.Array]:
-    """The kernel² shifted, strided views of x, row by row: each [B, H', W', C]."""
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
-    height, width = ((n - kernel) // strides + 1 for n in x.shape[1:3])
-    return [
-        x[:, i : i + (height - 1) * strides + 1 : strides, j : j + (width - 1) * strides + 1 : strides]
-        for i in range(kernel)
-        for j in range(kernel)
-    ]
-
-
 def conv_plain(x: jax.Array, kernel: jax.Array, *, strides: int, pads: Pads, groups: int = 1) -> jax.Array:
     """XLA's convolution: x [B, H, W, I], kernel [k, k, I / groups, O] -> [B, H', W', O]."""
     return lax.conv_general_dilated(
@@ -60,16 +49,6 @@ def conv_pointwise(x: jax.Array, kernel: jax.Array, *, strides: int) -> jax.Arra
     """A 1x1 convolution without padding as a matrix product: kernel [1, 1, I, O]."""
     x = x[:, ::strides, ::strides]
     return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
-
-
-def conv_depthwise(x: jax.Array, kernel: jax.Array, *, strides: int, pads: Pads) -> jax.Array:
-    """A depthwise convolution as a sum of shifted slices times their weights: kernel [k, k, 1, C]."""
-    windows = _windows(x, kernel.shape[0], strides, pads, 0.0)
-    weights = kernel.reshape(-1, kernel.shape[-1])
-    total = windows[0] * weights[0]
-    for window, weight in zip(windows[1:], weights[1:], strict=True):
-        total = total + window * weight
-    return total
 
 
 def convolve(
@@ -95,7 +74,7 @@ def convolve(
     pads = pads_of(x.shape[1:3], size, strides, padding)
     if jax.default_backend() == "cpu":
         if depthwise:
-            return conv_depthwise(x, kernel, strides=strides, pads=pads)
+            return conv_depthwise(x, kernel, strides, pads)
         if size == 1 and pads == ((0, 0), (0, 0)):
             return conv_pointwise(x, kernel, strides=strides)
     return conv_plain(x, kernel, strides=strides, pads=pads, groups=x.shape[-1] if depthwise else 1)
@@ -105,7 +84,8 @@ def max_pool(x: jax.Array) -> jax.Array:
     """Largest of each 3x3 window, stride 2, padding 1, as in torch: [B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]."""
     if jax.default_backend() == "cpu":
         # The gradient of XLA's window reduction is a select-and-scatter, slow on a CPU.
-        largest, *others = _windows(x, 3, 2, ((1, 1), (1, 1)), -jnp.inf)
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+        largest, *others = windows(padded, 3, 2).values()
         for window in others:
             largest = jnp.maximum(largest, window)
         return largest
