@@ -15,10 +15,11 @@ from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOpt
 from experiments.pictures import draw_pictures
 from experiments.runtime import stop_flag
 from experiments.summary import write_summary
+from experiments.views import OF_FEATURES, OF_IMAGES, Views, pick_view, precompute
 from smrjax.data import CellSet, load
-from smrjax.data.augment import augment, dihedral
+from smrjax.data.augment import augment
 from smrjax.data.folds import make_folds, split
-from smrjax.encoders import ENCODERS
+from smrjax.encoders import ENCODERS, load_torch_weights
 from smrjax.errors import InputError
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, parse_lineages
@@ -58,6 +59,9 @@ class Prepared:
     taxonomy: Taxonomy
     method: Method
     fold_of: np.ndarray
+    inputs: np.ndarray
+    views: Views
+    augment: Callable[[jax.Array, jax.Array], jax.Array]
     model: Any
     variables: Any
     devices: list[jax.Device]
@@ -99,26 +103,40 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
             f"a batch of {options.classes_per_batch} classes x {options.per_class} cells cannot be split evenly over "
             f"{len(devices)} devices; change --per-class or --devices"
         )
-    encoder = blocks.encoder
-    model = ENCODERS[encoder.encoder](
-        embedding_dim=encoder.embedding_dim,
-        dropout=encoder.dropout,
-        dtype=jnp.bfloat16 if encoder.bfloat16 else jnp.float32,
-        frozen_stages=encoder.frozen_stages,
+    model, variables = _encoder(blocks)
+    augmentation = partial(
+        augment, **{k: getattr(options, k) for k in ("rotation", "flips", "crop", "zoom", "stain")}
+    )
+    if not blocks.encoder.precompute:
+        return Prepared(
+            cells, taxonomy, method, fold_of, cells.images, OF_IMAGES, augmentation, model, variables, devices
+        )
+    features, model, variables = precompute(cells, model, variables, blocks.encoder.frozen_stages, data.cache)
+    return Prepared(cells, taxonomy, method, fold_of, features, OF_FEATURES, pick_view, model, variables, devices)
+
+
+def _encoder(blocks: Blocks) -> tuple[Any, Any]:
+    """The encoder and its first variables."""
+    options, size = blocks.encoder, blocks.data.image_size
+    model = ENCODERS[options.encoder](
+        embedding_dim=options.embedding_dim,
+        dropout=options.dropout,
+        dtype=jnp.bfloat16 if options.bfloat16 else jnp.float32,
+        frozen_stages=options.frozen_stages,
         axis_name=AXIS,
     )
-    if not 0 <= encoder.frozen_stages <= len(model.stage_names):
-        raise InputError(f"--frozen-stages {encoder.frozen_stages}: {encoder.encoder} has {len(model.stage_names)}")
-    size = data.image_size
+    last = len(model.stage_names) - 1
+    if not 0 <= options.frozen_stages <= last:
+        raise InputError(f"--frozen-stages {options.frozen_stages}: {options.encoder} has 0 to {last} to freeze")
+    if options.precompute and not options.frozen_stages:
+        raise InputError("--precompute stores what frozen stages return: say how many by --frozen-stages")
     # Of the random generators, rbg compiles twice as fast for the many draws of an initialisation.
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False))(
-        jax.random.key(options.seed, impl="rbg")
+        jax.random.key(blocks.train.seed, impl="rbg")
     )
-    if encoder.init != "random":
-        from smrjax.encoders.torch_weights import load_torch_weights
-
-        variables = load_torch_weights(encoder.init, encoder.encoder, variables)
-    return Prepared(cells, taxonomy, method, fold_of, model, variables, devices)
+    if options.init != "random":
+        variables = load_torch_weights(options.init, options.encoder, variables)
+    return model, variables
 
 
 def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: str) -> dict[str, Any]:
@@ -172,22 +190,16 @@ def _learner(blocks: Blocks, prepared: Prepared, steps: int) -> Learner:
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         steps=options.epochs * steps,
-        frozen=prepared.model.stage_names[: encoder.frozen_stages],
+        frozen=() if encoder.precompute else prepared.model.stage_names[: encoder.frozen_stages],
     )
     return build(
         prepared.model,
         prepared.variables,
         prepared.method,
         optimizer,
-        partial(
-            augment,
-            rotation=options.rotation,
-            flips=options.flips,
-            crop=options.crop,
-            zoom=options.zoom,
-            stain=options.stain,
-        ),
+        prepared.augment,
         prepared.devices,
+        views=prepared.views.one,
         normalize=options.normalize,
         norm_weight=options.norm_weight,
     )
@@ -226,7 +238,7 @@ def _run_fold(
 
     state, history = train(
         learner,
-        Cells(cells.images, cells.labels, lineages, train_rows, validation_rows),
+        Cells(prepared.inputs, cells.labels, lineages, train_rows, validation_rows),
         plan,
         folder,
         on_step=bar.update,
@@ -236,12 +248,12 @@ def _run_fold(
     embed = learner.embed
     if blocks.run.tta:
         embed = parallel.map_embed(
-            make_embed(prepared.model, normalize=options.normalize, views=_all_views), prepared.devices
+            make_embed(prepared.model, normalize=options.normalize, views=prepared.views.all), prepared.devices
         )
     z = embed_cells(
         embed,
         parallel.replicate(state, prepared.devices),
-        cells.images,
+        prepared.inputs,
         np.arange(len(cells)),
         options.embed_batch,
         prepared.devices,
@@ -257,7 +269,3 @@ def _run_fold(
     )
     return {"fold": fold, "epochs": len(history), "history": history} | result
 
-
-def _all_views(images: jax.Array) -> list[jax.Array]:
-    """The eight flips and quarter turns."""
-    return [dihedral(images, k) for k in range(8)]

@@ -92,6 +92,7 @@ class DenseNet(nn.Module):
         dtype: Of the computation; parameters, statistics and embeddings are float32.
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
+        first_stage: Leave out so many stages; images are then what the last of these returned for them.
         blocks: Layers of each block.
         growth: Channels that a layer adds.
         bottleneck: Channels between a layer's convolutions, in units of ``growth``.
@@ -105,6 +106,7 @@ class DenseNet(nn.Module):
     dtype: Any = jnp.float32
     frozen_stages: int = 0
     axis_name: str | None = None
+    first_stage: int = 0
     blocks: tuple[int, ...] = (6, 12, 24, 16)
     growth: int = 32
     bottleneck: int = 4
@@ -136,8 +138,8 @@ class DenseNet(nn.Module):
             for i, n in enumerate(self.blocks, start=1)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
-        return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages)
+        x = images if self.first_stage else (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+        return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage)
 
 
 densenet121 = DenseNet

@@ -100,6 +100,7 @@ class EfficientNetLite0(nn.Module):
         dtype: Of the computation; parameters, statistics and embeddings are float32.
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
+        first_stage: Leave out so many stages; images are then what the last of these returned for them.
     """
 
     embedding_dim: int = 256
@@ -107,6 +108,7 @@ class EfficientNetLite0(nn.Module):
     dtype: Any = jnp.float32
     frozen_stages: int = 0
     axis_name: str | None = None
+    first_stage: int = 0
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -132,4 +134,5 @@ class EfficientNetLite0(nn.Module):
             ConvNorm(1280, norm, self.dtype, name="top"),
             Head(self.embedding_dim, self.dropout, self.axis_name, name="head"),
         ]
-        return run_stages(self.stage_names, stages, (images - 127) / 128, train, self.frozen_stages)
+        x = images if self.first_stage else (images - 127) / 128
+        return run_stages(self.stage_names, stages, x, train, self.frozen_stages, self.first_stage)

@@ -172,27 +172,31 @@ class Head(nn.Module):
 
 
 def run_stages(
-    names: tuple[str, ...], stages: list[Any], x: jax.Array, train: bool, frozen: int
+    names: tuple[str, ...], stages: list[Any], x: jax.Array, train: bool, frozen: int, first: int
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Run an encoder's stages in order, the first ``frozen`` ones as they are.
 
     Args:
         names: Of the stages; the last one is the head.
         stages: ``stage(x, train) -> x``.
-        x: Normalised images.
+        x: Normalised images, or what stage ``first - 1`` returned for them.
         train: For the stages that are not frozen.
         frozen: So many stages use their running BatchNorm averages and get no gradient.
+        first: Leave so many stages out.
 
     Returns:
         What the head returns, and by name what the other stages return.
 
     Raises:
-        ValueError: if ``frozen`` would freeze the head, or is negative.
+        ValueError: if ``frozen`` or ``first`` would include the head, or is negative.
     """
-    if not 0 <= frozen < len(names):
-        raise ValueError(f"frozen_stages={frozen} is not in 0..{len(names) - 1}: the stages are {', '.join(names)}")
+    for name, value in (("frozen_stages", frozen), ("first_stage", first)):
+        if not 0 <= value < len(names):
+            raise ValueError(f"{name}={value} is not in 0..{len(names) - 1}: the stages are {', '.join(names)}")
     outputs: dict[str, jax.Array] = {}
     for index, (name, stage) in enumerate(zip(names, stages, strict=True), start=1):
+        if index <= first:
+            continue
         x = stage(x, train and index > frozen)
         if index == frozen:
             x = jax.lax.stop_gradient(x)

@@ -79,6 +79,7 @@ class Learner:
     method: Method
     optimizer: optax.GradientTransformation
     devices: Sequence[jax.Device]
+    views: Callable[[jax.Array], list[jax.Array]]
     step: Callable[..., TrainState]
     embed: Callable[..., jax.Array]
     refit: Callable[..., Any]
@@ -92,6 +93,7 @@ def build(
     augment: Callable[[jax.Array, jax.Array], jax.Array],
     devices: Sequence[jax.Device],
     *,
+    views: Callable[[jax.Array], list[jax.Array]] = lambda images: [images],
     normalize: bool = True,
     norm_weight: float = 1e-3,
 ) -> Learner:
@@ -104,6 +106,7 @@ def build(
         optimizer: Of optax.
         augment: See `step.make_train_step`.
         devices: Batches are split evenly over them.
+        views: See `step.make_embed`.
         normalize: See `step.make_train_step`.
         norm_weight: See `step.make_train_step`.
     """
@@ -114,8 +117,9 @@ def build(
         method=method,
         optimizer=optimizer,
         devices=devices,
+        views=views,
         step=parallel.map_step(step, devices),
-        embed=parallel.map_embed(make_embed(model, normalize=normalize), devices),
+        embed=parallel.map_embed(make_embed(model, normalize=normalize, views=views), devices),
         refit=jax.jit(method.refit),
     )
 
@@ -228,9 +232,10 @@ def train(
                     manager.wait_until_finished()
                     raise Interrupted
                 rows = cells.train[batches[number - epoch * plan.steps]]
-                mapped = learner.step(
-                    mapped, parallel.share(cells.images[rows], devices), parallel.share(labels[rows], devices), key
-                )
+                images, y_batch = parallel.share(cells.images[rows], devices), parallel.share(labels[rows], devices)
+                # At most one step under way, with the next batch at hand: a wish to stop is heard within a step.
+                jax.block_until_ready(mapped.step)
+                mapped = learner.step(mapped, images, y_batch, key)
                 on_step()
             state = parallel.first(mapped)
             row = {"epoch": epoch} | {name: float(total) / plan.steps for name, total in state.totals.items()}
@@ -268,7 +273,9 @@ def _check_finite(z: np.ndarray, loss: float, epoch: int, folder: Path) -> None:
 def _blank(learner: Learner, cells: Cells, key: jax.Array) -> TrainState:
     """A state before the first step whose goal has its shapes but no values yet."""
     pixels = jax.ShapeDtypeStruct((1, *cells.images.shape[1:]), jnp.float32)
-    raw, _ = jax.eval_shape(lambda v, x: learner.model.apply(v, x, train=False), learner.variables, pixels)
+    raw, _ = jax.eval_shape(
+        lambda v, x: learner.model.apply(v, learner.views(x)[0], train=False), learner.variables, pixels
+    )
     z = jax.ShapeDtypeStruct((len(cells.train), raw.shape[-1]), raw.dtype)
     y = jax.ShapeDtypeStruct((len(cells.train),), jnp.int32)
     goal = jax.eval_shape(lambda z, y, key: learner.method.refit(z, y, None, key), z, y, key)

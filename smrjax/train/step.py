@@ -88,14 +88,14 @@ def make_train_step(
 
 
 def make_embed(
-    model: nn.Module, *, normalize: bool = True, views: Callable[[jax.Array], list[jax.Array]] | None = None
+    model: nn.Module, *, normalize: bool = True, views: Callable[[jax.Array], list[jax.Array]] = lambda images: [images]
 ) -> Callable[[Any, Any, jax.Array], jax.Array]:
     """The embedding pass of one device: running statistics, no dropout, no augmentation.
 
     Args:
         model: Encoder.
         normalize: As in training.
-        views: images -> the views over which an embedding is averaged (test-time augmentation); one view if None.
+        views: images -> the views over which an embedding is averaged (test-time augmentation).
 
     Returns:
         ``embed(params, batch_stats, images) -> Float[b, D]`` for images UInt8[b, H, W, 3].
@@ -107,9 +107,10 @@ def make_embed(
         return unit(raw) if normalize else raw
 
     def embed(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
-        if views is None:
-            return one(params, batch_stats, images)
-        mean = jnp.stack([one(params, batch_stats, view) for view in views(images)]).mean(0)
+        found = [one(params, batch_stats, view) for view in views(images)]
+        if len(found) == 1:
+            return found[0]
+        mean = jnp.stack(found).mean(0)
         return unit(mean) if normalize else mean
 
     return embed
