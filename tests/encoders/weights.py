@@ -1,0 +1,37 @@
+"""Weights and images that come out the same everywhere, so that only a torch network's answers need storing."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+GOLDEN = Path(__file__).with_name("golden.npz")
+#: Both parities at most depths, and not square.
+SIZE = (44, 51)
+
+
+def make_state(shapes, seed=0):
+    """Random arrays by name and shape: He-scaled kernels, BatchNorm far from its start."""
+    state = {}
+    for name, shape in shapes.items():
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        if name.endswith("num_batches_tracked"):
+            value = np.array(7, np.int64)
+        elif name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+            value = rng.uniform(0.5, 1.5, shape)
+        elif len(shape) == 1:
+            value = rng.normal(0, 0.3, shape)
+        else:
+            value = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+        state[name] = value if value.dtype == np.int64 else value.astype(np.float32)
+    return state
+
+
+def make_images(size=SIZE, batch=2):
+    return np.random.default_rng(5).uniform(0, 255, (batch, *size, 3)).astype(np.float32)
+
+
+def sample(stage):
+    """Mean, largest value and 16 entries of a feature map [B, H, W, C]."""
+    flat = np.asarray(stage, np.float32).ravel()
+    return np.array([flat.mean(), np.abs(flat).max(), *flat[np.linspace(0, flat.size - 1, 16).astype(int)]])
