@@ -30,7 +30,7 @@ class DataOptions:
 
     data: str = "synthetic_marrow"
     """synthetic_marrow, or a folder of class folders, or a CSV manifest (path,label[,slide][,fold])."""
-    count: int = 1500
+    count: int = 1200
     """How many cells to render (synthetic_marrow only)."""
     image_size: int = 64
     """Side of the square images that the network sees, in pixels."""
@@ -39,7 +39,7 @@ class DataOptions:
     folds: int = 6
     """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
     only_folds: tuple[int, ...] = ()
-    """Train these folds only, counted from 0; all by default."""
+    """Train these folds only, counted from 0; all if none is named."""
     cache: Path | None = None
     """Folder for decoded images; by default smrjax in the user's cache folder."""
 
@@ -69,7 +69,7 @@ class EncoderOptions:
 class TrainOptions:
     """Optimisation. Learning rate, schedule, batch shape and augmentation strength are ours: SMR does not state them."""
 
-    epochs: int = 8
+    epochs: int = 6
     """Epochs at most."""
     patience: int = 50
     """Stop after this many epochs without a better validation macro-F."""
