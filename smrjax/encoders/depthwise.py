@@ -59,7 +59,9 @@ def conv_depthwise(x: jax.Array, kernel: jax.Array, strides: int, pads: Pads) ->
     return _forward(x, kernel, strides, pads)[0]
 
 
-def _forward(x: jax.Array, kernel: jax.Array, strides: int, pads: Pads) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _forward(
+    x: jax.Array, kernel: jax.Array, strides: int, pads: Pads
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     views = windows(x, kernel.shape[0], strides)
     return _weighted([(view, kernel[at][0]) for at, view in views.items()]), (x, kernel)

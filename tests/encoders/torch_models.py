@@ -66,7 +66,10 @@ class SameConv2d(nn.Conv2d):
     """TensorFlow's padding: as much as a whole last window needs, the odd row and column at the end."""
 
     def forward(self, x):
-        need = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(x.shape[2:], self.stride, self.kernel_size)]
+        need = [
+            max((-(-n // s) - 1) * s + k - n, 0)
+            for n, s, k in zip(x.shape[2:], self.stride, self.kernel_size, strict=True)
+        ]
         (h, w) = need
         return super().forward(F.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2)))
 
