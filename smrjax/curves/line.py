@@ -130,9 +130,7 @@ def _principal_axis(offsets: jax.Array) -> jax.Array:
 
 
 def _sign(position: jax.Array, present: jax.Array, direction: jax.Array, last: jax.Array) -> jax.Array:
-    stage = jnp.where(
-        present, jnp.arange(position.size) - masked_mean(jnp.arange(position.size)[:, None], present), 0
-    )
+    stage = jnp.where(present, jnp.arange(position.size) - masked_mean(jnp.arange(position.size)[:, None], present), 0)
     product = norm(stage) * norm(position)
     correlation = jnp.where(product > 0, stage @ position / jnp.where(product > 0, product, 1), 0)
     agreement = direction @ last
@@ -140,6 +138,4 @@ def _sign(position: jax.Array, present: jax.Array, direction: jax.Array, last: j
     # Below 1e-3 the correlation's own sign may be rounding, so a coordinate decides.
     weak = jnp.where(jnp.abs(correlation) > 1e-3, correlation, largest)
     weak = jnp.where(agreement != 0, agreement, weak)
-    return jax.lax.stop_gradient(
-        jnp.where(jnp.where(jnp.abs(correlation) >= 0.5, correlation, weak) < 0, -1.0, 1.0)
-    )
+    return jax.lax.stop_gradient(jnp.where(jnp.where(jnp.abs(correlation) >= 0.5, correlation, weak) < 0, -1.0, 1.0))

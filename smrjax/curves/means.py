@@ -9,9 +9,7 @@ from smrjax.curves.curve import Curve
 def all_present(class_means: jax.Array, present: jax.Array | None) -> jax.Array:
     """`present` as a boolean mask, Bool[C]; everything is present where nothing is said."""
     if class_means.ndim != 2 or not class_means.shape[0]:
-        raise ValueError(
-            f"class_means must be [classes, dimensions] with one class at least: {class_means.shape}"
-        )
+        raise ValueError(f"class_means must be [classes, dimensions] with one class at least: {class_means.shape}")
     return jnp.ones(class_means.shape[0], bool) if present is None else jnp.asarray(present, bool)
 
 

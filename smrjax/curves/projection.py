@@ -1,5 +1,6 @@
 """The nearest point of a curve, differentiable by the implicit function theorem."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -8,6 +9,8 @@ from jax import lax
 
 from smrjax.curves.curve import Curve, basis, norm
 from smrjax.curves.search import nearest_on_piece
+
+CHUNK = 2**14
 
 
 def project(curve: Curve, z: jax.Array, *, ends: str = "clamp") -> jax.Array:
@@ -53,10 +56,24 @@ def project(curve: Curve, z: jax.Array, *, ends: str = "clamp") -> jax.Array:
     size = norm(lax.stop_gradient(points) - centre).max()
     unit = 1 / jnp.where(size > 0, size, 1)
     points = (points - centre) * unit
-    v = lax.dot_general(points, flat, (((1,), (1,)), ((), ())), precision="highest")
-    v = (v - jnp.matmul(points, centre, precision="highest")[:, None]) * unit
+    # Subtracting c·P afterwards spares a copy of z. Far from the origin it costs float32 the digits that decide ties.
+    far = size * 2 < norm(centre)
+    v = lax.cond(far, _centred_first, _centred_after, points, flat, centre) * unit
     gram = jnp.matmul(points, points.T, precision="highest")
     return _nearest(v, gram, pieces, ends == "extend").reshape(z.shape[:-1])
+
+
+def _inner(points: jax.Array, z: jax.Array) -> jax.Array:
+    # Contracting both last axes gives [points, N] at once; z @ points.T and a transposition cost far more on CPUs.
+    return lax.dot_general(points, z, (((1,), (1,)), ((), ())), precision="highest")
+
+
+def _centred_first(points: jax.Array, z: jax.Array, centre: jax.Array) -> jax.Array:
+    return _inner(points, z - centre)
+
+
+def _centred_after(points: jax.Array, z: jax.Array, centre: jax.Array) -> jax.Array:
+    return _inner(points, z) - _inner(points, centre[None])
 
 
 def distance(curve: Curve, z: jax.Array) -> jax.Array:
@@ -72,22 +89,40 @@ def distance(curve: Curve, z: jax.Array) -> jax.Array:
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _nearest(v: jax.Array, gram: jax.Array, pieces: int, extend: bool) -> jax.Array:
     """t from inner products with the control points, Float[pieces * (degree + 1), N], and among them."""
-    width = v.shape[0] // pieces
-    index = jnp.zeros(v.shape[1], v.dtype)
-    u, f = nearest_on_piece(v[:width], gram[:width, :width])
-    for k in range(1, pieces):
-        rows = slice(k * width, (k + 1) * width)
-        other, value = nearest_on_piece(v[rows], gram[rows, rows])
-        u, index = jnp.where(value < f, other, u), jnp.where(value < f, k, index)
-        f = jnp.where(value < f, value, f)
-    t = (index + u) / pieces
+    t = _in_chunks(partial(_nearest_of_pieces, gram, pieces), v)
     if not extend:
         return t
-    first, last = basis(pieces, width - 1, jnp.array([0.0, 1.0], v.dtype), 1)
+    first, last = basis(pieces, len(gram) // pieces - 1, jnp.array([0.0, 1.0], v.dtype), 1)
     at_start = _beyond(v, gram, first, jnp.zeros_like(first).at[0].set(1))
     at_end = _beyond(v, gram, last, jnp.zeros_like(last).at[-1].set(1))
     t = jnp.where((t <= 0) & (at_start < 0), at_start, t)
     return jnp.where((t == 1) & (at_end > 0), 1 + at_end, t)
+
+
+def _in_chunks(search: Callable[[jax.Array], jax.Array], v: jax.Array) -> jax.Array:
+    """The search over at most `CHUNK` samples at once, so that its tables of a hundred rows stay in the cache."""
+    count = v.shape[1]
+    if count <= CHUNK:
+        return search(v)
+    chunks = -(-count // CHUNK)
+    size = -(-count // chunks)
+    padded = jnp.pad(v, ((0, 0), (0, chunks * size - count)))
+    return lax.map(search, padded.reshape(-1, chunks, size).swapaxes(0, 1)).reshape(-1)[:count]
+
+
+def _nearest_of_pieces(gram: jax.Array, pieces: int, v: jax.Array) -> jax.Array:
+    width = v.shape[0] // pieces
+    index = jnp.arange(pieces)
+    blocks = gram.reshape(pieces, width, pieces, width)[index, :, index]
+
+    def visit(best: tuple[jax.Array, jax.Array], piece: tuple) -> tuple[tuple[jax.Array, jax.Array], None]:
+        k, v, gram = piece
+        u, f = nearest_on_piece(v, gram)
+        return (jnp.where(f < best[1], (k + u) / pieces, best[0]), jnp.minimum(f, best[1])), None
+
+    none = jnp.full_like(v[0], jnp.nan), jnp.full_like(v[0], jnp.inf)
+    (t, _), _ = lax.scan(visit, none, (index.astype(v.dtype), v.reshape(pieces, width, -1), blocks))
+    return t
 
 
 def _beyond(v: jax.Array, gram: jax.Array, tangent: jax.Array, end: jax.Array) -> jax.Array:

@@ -1,13 +1,15 @@
-"""Where on a curve a point's distance is smallest, from inner products alone.
+"""Where on a curve the distance to a point is smallest, from inner products alone.
 
-For a curve B(t) = sum_i b_i(t) P_i let v_i = P_i·x and G = P Pᵀ. Half the squared distance to x is, up to a constant,
+For a Bézier piece B(u) = sum_i b_i(u) P_i let v_i = P_i·x and G = P Pᵀ. Half the squared distance to x is, up to a
+constant,
 
-    f(t) = q(t) - b(t)·v  with  q = ½ bᵀ G b,
+    f(u) = q(u) - b(u)·v  with  q = ½ bᵀ G b,
 
-so once v is known nothing depends on the dimension any more. f and f' are taken at the borders of equal cells; in each
-cell they define a cubic whose minimum is known in closed form and differs from that of f by at most |f''''| h⁴ / 384.
-The best cells are refined by Newton's method. Samples run along the last axis, everything else is unrolled, so that the
-compiler makes one pass over the samples of it.
+so once v is known nothing depends on the dimension any more. f' and f'' are taken on a grid. A cell at whose borders
+f' turns from minus to plus holds a local minimum (the ends count as cells of their own), and a cell may hold one where
+the tangents of f' at both borders change its sign in between and back. One bit a cell says so. Each of these few cells
+is searched by Newton's method and the lowest end point wins: no estimate decides which minima are looked at. Samples
+lie along the last axis, so all steps are elementwise over them.
 """
 
 from math import comb
@@ -15,10 +17,11 @@ from math import comb
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from smrjax.curves.curve import bernstein
 
-Rows = list[jax.Array]
+Words = list[jax.Array]
 
 
 def nearest_on_piece(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -29,114 +32,169 @@ def nearest_on_piece(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Arra
         gram: Inner products of the control points, Float[degree + 1, degree + 1], of order 1.
 
     Returns:
-        u in [0, 1] and f there, Float[N] each.
+        u in [0, 1] and f there, Float[N] each; f is inf where v is not finite.
     """
     degree = v.shape[0] - 1
-    wide = v.dtype == jnp.float64
-    cells = 1 if degree == 1 else (16 if wide else 8) * degree
-    rows = list(v)
-    q = _products(gram, degree)
-    best = _best_cells(rows, gram, cells, keep=min(3 if wide else 2, degree))
-    refined = [_refine(rows, q, start, 1 / cells, steps=8 if wide else 4) for _, start in best]
-    u, f = refined[0]
-    for other, value in refined[1:]:
-        u, f = jnp.where(value < f, other, u), jnp.where(value < f, value, f)
-    return u, f
+    # 8 to 14 cells a degree, as many as fill whole words of 32 bits: see `_marks`.
+    cells = 1 if degree == 1 else 32 * (1 + degree // 4) - 3
+    steps = 2 if degree == 1 else (12 if v.dtype == jnp.float64 else 5)
+    q = _products(gram)
+    grid = _on_grid(v, q, cells)
+
+    def visit(carry: tuple[Words, Words, jax.Array, jax.Array]) -> tuple[Words, Words, jax.Array, jax.Array]:
+        turns, dips, u, f = carry
+        turns, cell, turn = _pop(turns)
+        dips, other, _ = _pop(dips, ~turn)
+        cell = jnp.where(turn, cell, other)
+        low, high = (jnp.clip(jnp.asarray(k, v.dtype) / cells, 0, 1) for k in (cell, cell + 1))
+        # From where the chord of f' is zero, or that of f'': the bottom of the dip.
+        row = jnp.clip(cell, 0, cells - 1) + jnp.where(turn, 0, cells + 1)
+        left, right = (jnp.take_along_axis(grid, (row + k)[None], 0)[0] for k in (0, 1))
+        share = jnp.clip(left / jnp.where(left == right, 1, left - right), 1 / 16, 15 / 16)
+        return turns, dips, *_better(u, f, *_refine(v, q, low, high, low + share * (high - low), steps))
+
+    # Samples without a mark left do not change any more; the loop ends with the sample that has the most.
+    start = *_marks(grid[: cells + 1], grid[cells + 1 :], cells), 0 * v[0], 0 * v[0] + jnp.inf
+    _, _, u, f = lax.while_loop(lambda carry: sum((w != 0).any() for w in carry[0] + carry[1]) > 0, visit, start)
+    if degree == 1:
+        return u, f
+    return _better(u, f, *_refine(v, q, *_twin(v, q, u), steps))
 
 
-def _products(gram: jax.Array, degree: int) -> Rows:
-    """Bernstein coefficients of q, of degree 2 * degree."""
-    pairs = [[(i, k - i) for i in range(degree + 1) if 0 <= k - i <= degree] for k in range(2 * degree + 1)]
-    scale = [
-        [comb(degree, i) * comb(degree, j) / comb(2 * degree, i + j) / 2 for i, j in row] for row in pairs
-    ]
-    return [
-        sum((c * gram[i, j] for c, (i, j) in zip(cs, row, strict=True)), jnp.zeros((), gram.dtype))
-        for cs, row in zip(scale, pairs, strict=True)
-    ]
+def _better(u: jax.Array, f: jax.Array, other: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jnp.where(value < f, other, u), jnp.where(value < f, value, f)
 
 
-def _dot(a: Rows, b: Rows) -> jax.Array:
-    total = a[0] * b[0]
-    for left, right in zip(a[1:], b[1:], strict=True):
-        total = total + left * right
-    return total
+def _products(gram: jax.Array) -> jax.Array:
+    """Bernstein coefficients of q, Float[2 * degree + 1]."""
+    degree = gram.shape[0] - 1
+    table = np.zeros((2 * degree + 1, degree + 1, degree + 1))
+    for i in range(degree + 1):
+        for j in range(degree + 1):
+            table[i + j, i, j] = comb(degree, i) * comb(degree, j) / comb(2 * degree, i + j) / 2
+    return (jnp.asarray(table, gram.dtype) * gram).sum((1, 2))
 
 
-def _differences(rows: Rows, order: int = 1) -> Rows:
-    """Bernstein coefficients of the derivative."""
+def _derivative(coefficients: jax.Array, order: int = 1) -> jax.Array:
+    """Bernstein coefficients of a derivative, along the first axis; one zero where the order exceeds the degree."""
     for _ in range(order):
-        rows = [(len(rows) - 1) * (b - a) for a, b in zip(rows[:-1], rows[1:], strict=True)]
-    return rows
+        if coefficients.shape[0] == 1:
+            return 0 * coefficients
+        coefficients = (coefficients.shape[0] - 1) * (coefficients[1:] - coefficients[:-1])
+    return coefficients
 
 
-def _best_cells(rows: Rows, gram: jax.Array, cells: int, keep: int) -> list[tuple[jax.Array, jax.Array]]:
-    """The `keep` lowest cell-wise local minima of f as (estimated value, position)."""
-    degree = len(rows) - 1
-    borders = np.arange(cells + 1) / cells
-    value = np.array(
-        [[comb(degree, i) * t**i * (1 - t) ** (degree - i) for i in range(degree + 1)] for t in borders]
-    )
-    lower = np.array(
-        [[comb(degree - 1, i) * t**i * (1 - t) ** (degree - 1 - i) for i in range(degree)] for t in borders]
-    )
-    slope = degree * (np.pad(lower, ((0, 0), (1, 0))) - np.pad(lower, ((0, 0), (0, 1)))) / cells
-    value_table, slope_table = jnp.asarray(value, gram.dtype), jnp.asarray(slope, gram.dtype)
-    weighted = jnp.matmul(value_table, gram, precision="highest")
-    q = 0.5 * (weighted * value_table).sum(1)
-    dq = (weighted * slope_table).sum(1)
+def _evaluate(coefficients: jax.Array, u: jax.Array) -> jax.Array:
+    terms = [c * b for c, b in zip(coefficients, bernstein(coefficients.shape[0] - 1, u), strict=True)]
+    return sum(terms[1:], terms[0])
 
-    def at(k: int) -> tuple[jax.Array, jax.Array]:
-        return q[k] - _dot(list(value_table[k]), rows), dq[k] - _dot(list(slope_table[k]), rows)
 
-    zero = jnp.zeros_like(rows[0])
-    best = [(jnp.full_like(zero, jnp.inf), zero) for _ in range(keep)]
-    left, left_slope = at(0)
-    best = _insert(best, jnp.where(left_slope >= 0, left, jnp.inf), zero)
+def _on_grid(v: jax.Array, q: jax.Array, cells: int) -> jax.Array:
+    """First f', then f'' at the borders of equal cells, Float[2 (cells + 1), N]."""
+    border = np.arange(cells + 1)[:, None] / cells
+
+    def table(order: int, degree: int) -> jax.Array:
+        i = np.arange(degree - order + 1)
+        low = np.array([comb(degree - order, k) for k in i]) * border**i * (1 - border) ** (degree - order - i)
+        for lost in range(order):
+            low = -np.diff(low, axis=1, prepend=0, append=0) * (degree - order + 1 + lost)
+        return jnp.asarray(low, v.dtype)
+
+    degree = v.shape[0] - 1
+    orders = (1, 2) if degree > 1 else (1,)
+    weights = jnp.concatenate([-table(order, degree) for order in orders])
+    constant = jnp.concatenate([jnp.matmul(table(order, 2 * degree), q, precision="highest") for order in (1, 2)])
+    if degree == 1:
+        weights = jnp.concatenate([weights, 0 * weights])
+    # A row of ones takes the constant into the product: a sum of its own would cost more than the product.
+    rows = jnp.concatenate([v, jnp.ones_like(v[:1])])
+    return jnp.matmul(jnp.concatenate([weights, constant[:, None]], 1), rows, precision="highest")
+
+
+def _marks(slope: jax.Array, bend: jax.Array, cells: int) -> tuple[Words, Words]:
+    """Cells to search, as bits k+1 (of word after word) for cell k; cells -1 and K are the ends.
+
+    First those in which f' turns from minus to plus. Then those at whose borders f' has one sign and might have the
+    other in between: there f' dips below zero and comes back, or the other way round.
+    """
+    yes = jnp.ones_like(slope[0], bool)
+    rising = [~yes, *(row >= 0 for row in slope), yes]
+    turns = [~a & b for a, b in zip(rising[:-1], rising[1:], strict=True)]
+    dips = [~yes]
     for k in range(cells):
-        right, right_slope = at(k + 1)
-        place, low, found = _cubic_minimum(left, left_slope, right, right_slope)
-        best = _insert(best, jnp.where(found, low, jnp.inf), (k + place) / cells)
-        left, left_slope = right, right_slope
-    return _insert(best, jnp.where(left_slope <= 0, left, jnp.inf), zero + 1)
+        ahead, back = slope[k] + bend[k] / cells, slope[k + 1] - bend[k + 1] / cells
+        dips.append((rising[k + 1] == rising[k + 2]) & (rising[k + 1] != (ahead >= 0)) & (rising[k + 1] != (back >= 0)))
+    # A curve that starts or stops without speed: f' is zero there to several orders, and its sign rounding.
+    dips[1] |= jnp.abs(slope[0]) < 1e-3 * jnp.abs(slope[1])
+    dips[-1] |= jnp.abs(slope[-1]) < 1e-3 * jnp.abs(slope[-2])
+    return _words(turns), _words(dips)
 
 
-def _insert(best: list[tuple[jax.Array, jax.Array]], value: jax.Array, place: jax.Array) -> list:
-    result = []
-    for held, at in best:
-        first = value < held
-        result.append((jnp.where(first, value, held), jnp.where(first, place, at)))
-        value, place = jnp.where(first, held, value), jnp.where(first, at, place)
-    return result
+def _words(bits: list[jax.Array]) -> Words:
+    words = []
+    for start in range(0, len(bits), 32):
+        word = jnp.zeros(bits[0].shape, jnp.uint32)
+        for k, bit in enumerate(bits[start : start + 32]):
+            word |= jnp.where(bit, np.uint32(1 << k), np.uint32(0))
+        words.append(word)
+    return words
 
 
-def _cubic_minimum(
-    a: jax.Array, da: jax.Array, b: jax.Array, db: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Local minimum of the cubic with values a, b and slopes da, db at 0 and 1: place, value, whether there is one."""
-    rise = b - a
-    cubic = da + db - 2 * rise
-    square = rise - da - cubic
-    discriminant = square * square - 3 * cubic * da
-    under = square + jnp.sqrt(jnp.maximum(discriminant, 0))
-    place = -da / jnp.where(under > 0, under, 1)
-    # A change of sign always counts, wherever rounding puts the root: no minimum falls between two cells.
-    crossing = (da < 0) & (db > 0)
-    found = crossing | ((discriminant > 0) & (under > 0) & (place >= 0) & (place < 1))
-    place = jnp.clip(place, 0, 1)
-    return place, a + place * (da + place * (square + place * cubic)), found
+def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array, jax.Array]:
+    """Clears the lowest bit that is set: the words left, the bit's cell, and whether there was one."""
+    cell, seen, rest = jnp.full(words[0].shape, -1, jnp.int32), jnp.zeros(words[0].shape, bool), []
+    for k, word in enumerate(words):
+        here = (word != 0) & ~seen & where
+        below = (word & -word) - 1
+        cell = jnp.where(here, lax.population_count(below).astype(jnp.int32) + (32 * k - 1), cell)
+        rest.append(jnp.where(here, word & (word - 1), word))
+        seen |= here
+    return rest, cell, seen
 
 
-def _refine(rows: Rows, q: Rows, u: jax.Array, cell: float, steps: int) -> tuple[jax.Array, jax.Array]:
-    """Newton's method on f' from u, at most a cell a step: the end point and f there."""
-    degree = len(rows) - 1
-    dv, dq = _differences(rows), _differences(q)
-    ddv, ddq = _differences(dv), _differences(dq)
-    for _ in range(steps):
-        slope = _dot(dq, bernstein(2 * degree - 1, u)) - _dot(dv, bernstein(degree - 1, u))
-        bend = _dot(ddq, bernstein(2 * degree - 2, u))
-        if degree > 1:
-            bend = bend - _dot(ddv, bernstein(degree - 2, u))
-        step = jnp.where(bend > 0, -slope / jnp.where(bend > 0, bend, 1), -jnp.sign(slope) * cell)
-        u = jnp.clip(u + jnp.clip(step, -cell, cell), 0, 1)
-    return u, _dot(q, bernstein(2 * degree, u)) - _dot(rows, bernstein(degree, u))
+def _refine(
+    v: jax.Array, q: jax.Array, low: jax.Array, high: jax.Array, start: jax.Array, steps: int
+) -> tuple[jax.Array, jax.Array]:
+    """Newton's method on f' between low and high, by halves where it would leave them: the end point and f there."""
+    dv, dq, ddv, ddq = (_derivative(c, order) for order in (1, 2) for c in (v, q))
+
+    def newton(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        slope = _evaluate(dq, u) - _evaluate(dv, u)
+        bend = _evaluate(ddq, u) - _evaluate(ddv, u)
+        # Clipping keeps infinities out, on which CPUs are an order of magnitude slower.
+        return slope, bend > 0, u - jnp.clip(slope / jnp.where(bend > 0, bend, 1), -1, 1)
+
+    def step(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        u, low, high = carry
+        slope, convex, next_u = newton(u)
+        low, high = jnp.where(slope < 0, u, low), jnp.where(slope < 0, high, u)
+        inside = convex & (next_u >= low) & (next_u <= high)
+        return jnp.where(inside, next_u, 0.5 * (low + high)), low, high
+
+    u, _, _ = lax.fori_loop(0, steps - 1, step, (start, low, high))
+    # The last step is free of the cell, whose border rounding may have put on the wrong side of the minimum.
+    _, convex, last_u = newton(u)
+    last_u = jnp.clip(last_u, 0, 1)
+    term, last_term = _evaluate(q, u), _evaluate(q, last_u)
+    f, last_f = term - _evaluate(v, u), last_term - _evaluate(v, last_u)
+    noise = 8 * jnp.finfo(u.dtype).eps * (jnp.abs(term) + jnp.abs(last_f))
+    better = convex & (last_f <= f + noise)
+    return jnp.where(better, last_u, u), jnp.where(better, last_f, f)
+
+
+def _twin(v: jax.Array, q: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Where a second minimum may hide near the minimum u: low, high and start, from f's expansion to fourth order.
+
+    Near a cusp of the curve's evolute three critical points come closer together than any grid. With f' = δ (h + c/2
+    δ + d/6 δ²) the nearer root of the bracket is a maximum and the farther one the other minimum. Without such roots
+    the result is u itself.
+    """
+    h, c, d = (_evaluate(_derivative(q, k), u) - _evaluate(_derivative(v, k), u) for k in (2, 3, 4))
+    square = c * c / 4 - h * d * (2 / 3)
+    real = (square > 0) & (d > 0)
+    far = -jnp.sign(c) * (jnp.abs(c) / 2 + jnp.sqrt(jnp.maximum(square, 0))) * 3 / jnp.where(real, d, 1)
+    far = jnp.where(real, jnp.clip(far, -1, 1), 0)
+    near = jnp.clip(-1.5 * c / jnp.where(real, d, 1) * 2 - far, -1, 1) * real
+    beyond = near + 3 * (far - near)
+    low, high = jnp.minimum(near, beyond), jnp.maximum(near, beyond)
+    return tuple(jnp.clip(u + offset, 0, 1) for offset in (low, high, far))
