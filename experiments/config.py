@@ -35,7 +35,7 @@ class DataOptions:
     image_size: int = 64
     """Side of the square images that the network sees, in pixels."""
     lineages: tuple[str, ...] = ()
-    """Lineages in maturity order, youngest first: neutrophil=PMY,MY,MMY,BNE,SNE erythroid=… By default the data's own."""
+    """Lineages, youngest stage first: neutrophil=PMY,MY,MMY,BNE,SNE erythroid=… By default the data's own."""
     folds: int = 6
     """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
     only_folds: tuple[int, ...] = ()
@@ -67,7 +67,7 @@ class EncoderOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Optimisation. Learning rate, schedule, batch shape and augmentation strength are ours: SMR does not state them."""
+    """Optimisation; learning rate, schedule, batch shape and strength of augmentation are ours: SMR has none."""
 
     epochs: int = 6
     """Epochs at most."""

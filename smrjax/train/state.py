@@ -48,7 +48,7 @@ def create(
     params = {"encoder": variables["params"], "head": method.init_head(key, dim)}
     z, y = jnp.zeros((2, dim)), jnp.zeros(2, jnp.int32)
     _, parts = jax.eval_shape(method.loss, z, y, goal, params["head"])
-    totals = {name: jnp.zeros(()) for name in ("loss", "loss/norm", *parts)}
+    totals = {name: jnp.zeros(()) for name in ("loss", "norm", *parts)}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

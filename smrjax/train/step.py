@@ -71,7 +71,7 @@ def make_train_step(
             loss, parts = method.loss(unit(raw) if normalize else raw, everyone, state.goal, params["head"])
             norm = norm_penalty(raw).mean()
             total = loss + norm_weight * norm
-            return total, (updates["batch_stats"], {"loss": total, "loss/norm": norm, **parts})
+            return total, (updates["batch_stats"], {"loss": total, "norm": norm, **parts})
 
         gradients, (batch_stats, parts) = jax.grad(objective, has_aux=True)(state.params)
         gradients = lax.pmean(gradients, AXIS)
