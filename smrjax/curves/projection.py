@@ -88,7 +88,7 @@ def distance(curve: Curve, z: jax.Array) -> jax.Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _nearest(v: jax.Array, gram: jax.Array, pieces: int, extend: bool) -> jax.Array:
-    """t from inner products with the control points, Float[pieces * (degree + 1), N], and among them."""
+    """The parameter from inner products with the control points, Float[pieces * (degree + 1), N], and among them."""
     t = _in_chunks(partial(_nearest_of_pieces, gram, pieces), v)
     if not extend:
         return t

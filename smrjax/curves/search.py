@@ -51,7 +51,9 @@ def nearest_on_piece(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Arra
         row = jnp.clip(cell, 0, cells - 1) + jnp.where(turn, 0, cells + 1)
         left, right = (jnp.take_along_axis(grid, (row + k)[None], 0)[0] for k in (0, 1))
         share = jnp.clip(left / jnp.where(left == right, 1, left - right), 1 / 16, 15 / 16)
-        return turns, dips, *_better(u, f, *_refine(v, q, low, high, low + share * (high - low), steps))
+        rising = jnp.take_along_axis(grid, jnp.clip(cell, 0, cells - 1)[None], 0)[0] >= 0
+        found = _refine(v, q, low, high, low + share * (high - low), steps, turn, rising)
+        return turns, dips, *_better(u, f, *found)
 
     # Samples without a mark left do not change any more; the loop ends with the sample that has the most.
     start = *_marks(grid[: cells + 1], grid[cells + 1 :], cells), 0 * v[0], 0 * v[0] + jnp.inf
@@ -153,9 +155,20 @@ def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array
 
 
 def _refine(
-    v: jax.Array, q: jax.Array, low: jax.Array, high: jax.Array, start: jax.Array, steps: int
+    v: jax.Array,
+    q: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+    start: jax.Array,
+    steps: int,
+    turn: jax.Array | bool = True,
+    rising: jax.Array | bool = False,
 ) -> tuple[jax.Array, jax.Array]:
-    """Newton's method on f' between low and high, by halves where it would leave them: the end point and f there."""
+    """Newton's method on f' between low and high, by halves where it would leave them: the end point and f there.
+
+    With `turn`, f' is negative at low and positive at high. Without, it is positive at both (`rising`) or negative at
+    both, and until the other sign has been met in between, f'' says on which side of u to look for it.
+    """
     dv, dq, ddv, ddq = (_derivative(c, order) for order in (1, 2) for c in (v, q))
 
     def newton(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -165,13 +178,16 @@ def _refine(
         return slope, bend > 0, u - jnp.clip(slope / jnp.where(bend > 0, bend, 1), -1, 1)
 
     def step(_: int, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        u, low, high = carry
+        u, low, high, turn = carry
         slope, convex, next_u = newton(u)
-        low, high = jnp.where(slope < 0, u, low), jnp.where(slope < 0, high, u)
+        falling = slope < 0
+        right = jnp.where(turn, falling, jnp.where(rising, falling | ~convex, falling & convex))
+        low, high = jnp.where(right, u, low), jnp.where(right, high, u)
         inside = convex & (next_u >= low) & (next_u <= high)
-        return jnp.where(inside, next_u, 0.5 * (low + high)), low, high
+        return jnp.where(inside, next_u, 0.5 * (low + high)), low, high, turn | (falling == rising)
 
-    u, _, _ = lax.fori_loop(0, steps - 1, step, (start, low, high))
+    turn = jnp.broadcast_to(turn, start.shape)
+    u, _, _, _ = lax.fori_loop(0, steps - 1, step, (start, low, high, turn))
     # The last step is free of the cell, whose border rounding may have put on the wrong side of the minimum.
     _, convex, last_u = newton(u)
     last_u = jnp.clip(last_u, 0, 1)
@@ -197,4 +213,4 @@ def _twin(v: jax.Array, q: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Arra
     near = jnp.clip(-1.5 * c / jnp.where(real, d, 1) * 2 - far, -1, 1) * real
     beyond = near + 3 * (far - near)
     low, high = jnp.minimum(near, beyond), jnp.maximum(near, beyond)
-    return tuple(jnp.clip(u + offset, 0, 1) for offset in (low, high, far))
+    return jnp.clip(u + low, 0, 1), jnp.clip(u + high, 0, 1), jnp.clip(u + far, 0, 1)
