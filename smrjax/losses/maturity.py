@@ -2,8 +2,8 @@
 
 Both losses return one value per cell, without alpha: the caller masks the cells of other lineages, averages
 and mixes with the triplet term. For the reduced loss (eq. 5) give the embeddings of
-`smrjax.losses.tsne.embed` and a curve that was fitted to them; "a combination of dimensionality reduced and
-projected loss" is `projected` on those.
+`smrjax.losses.tsne.embed` and a curve that was fitted to them; the reduced and projected loss is `projected` on
+those.
 """
 
 from functools import partial
