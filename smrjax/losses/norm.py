@@ -10,8 +10,9 @@ import jax.numpy as jnp
 def norm_penalty(z: jax.Array, *, squared: bool = True) -> jax.Array:
     """Squared Euclidean length of each embedding as it leaves the encoder, before any normalisation.
 
-    GUIDES weighs the norm of the embedding by 0.001. We read the squared norm (weight decay on the output: smooth at 0 and free of a pull that stays the same however short the vector);
-    ``squared=False`` is the letter. The factor is left to the caller.
+    GUIDES weighs the norm of the embedding by 0.001. We read the squared norm (weight decay on the output: smooth at 0
+    and free of a pull that stays the same however short the vector); ``squared=False`` is the letter. The factor is
+    left to the caller.
 
     Args:
         z: Embeddings, Float[B, D].
