@@ -13,6 +13,7 @@ lie along the last axis, so all steps are elementwise over them.
 """
 
 from math import comb
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,30 @@ from jax import lax
 from smrjax.curves.curve import bernstein
 
 Words = list[jax.Array]
+
+
+class Cell(NamedTuple):
+    """Where to look for a minimum, Float[N] and Bool[N].
+
+    With `turn`, f' is negative at low and positive at high. Without, it is positive at both (`rising`) or negative at
+    both, and may have the other sign in between.
+    """
+
+    low: jax.Array
+    high: jax.Array
+    start: jax.Array
+    turn: jax.Array
+    rising: jax.Array
+
+
+class Search(NamedTuple):
+    """Marks of the cells still to be searched, the best u so far and f there, and whether this was the last round."""
+
+    turns: Words
+    dips: Words
+    u: jax.Array
+    f: jax.Array
+    done: jax.Array
 
 
 def nearest_on_piece(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -35,36 +60,49 @@ def nearest_on_piece(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Arra
         u in [0, 1] and f there, Float[N] each; f is inf where v is not finite.
     """
     degree = v.shape[0] - 1
-    # 8 to 14 cells a degree, as many as fill whole words of 32 bits: see `_marks`.
-    cells = 1 if degree == 1 else 32 * (1 + degree // 4) - 3
-    steps = 2 if degree == 1 else (12 if v.dtype == jnp.float64 else 5)
     q = _products(gram)
+    if degree == 1:
+        slope, bend = _derivative(q) - _derivative(v).T, _derivative(q, 2)
+        u = jnp.clip(-slope[:, 0] / jnp.where(bend > 0, bend, 1), 0, 1)
+        f = _evaluate(q, u) - _evaluate(v, u)
+        return u, jnp.where(jnp.isnan(f), jnp.inf, f)
+    # 8 to 14 cells a degree, as many as fill whole words of 32 bits: see `_marks`.
+    cells = 32 * (1 + degree // 4) - 3
     grid = _on_grid(v, q, cells)
 
-    def visit(carry: tuple[Words, Words, jax.Array, jax.Array]) -> tuple[Words, Words, jax.Array, jax.Array]:
-        turns, dips, u, f = carry
+    def marked(turns: Words, dips: Words, u: jax.Array) -> tuple[Words, Words, Cell]:
         turns, cell, turn = _pop(turns)
         dips, other, _ = _pop(dips, ~turn)
         cell = jnp.where(turn, cell, other)
         low, high = (jnp.clip(jnp.asarray(k, v.dtype) / cells, 0, 1) for k in (cell, cell + 1))
         # From where the chord of f' is zero, or that of f'': the bottom of the dip.
-        row = jnp.clip(cell, 0, cells - 1) + jnp.where(turn, 0, cells + 1)
-        left, right = (jnp.take_along_axis(grid, (row + k)[None], 0)[0] for k in (0, 1))
+        inner = jnp.clip(cell, 0, cells - 1)
+        left, right = (_row(grid, inner + jnp.where(turn, 0, cells + 1) + k) for k in (0, 1))
         share = jnp.clip(left / jnp.where(left == right, 1, left - right), 1 / 16, 15 / 16)
-        rising = jnp.take_along_axis(grid, jnp.clip(cell, 0, cells - 1)[None], 0)[0] >= 0
-        found = _refine(v, q, low, high, low + share * (high - low), steps, turn, rising)
-        return turns, dips, *_better(u, f, *found)
+        return turns, dips, Cell(low, high, low + share * (high - low), turn, _row(grid, inner) >= 0)
 
-    # Samples without a mark left do not change any more; the loop ends with the sample that has the most.
-    start = *_marks(grid[: cells + 1], grid[cells + 1 :], cells), 0 * v[0], 0 * v[0] + jnp.inf
-    _, _, u, f = lax.while_loop(lambda carry: sum((w != 0).any() for w in carry[0] + carry[1]) > 0, visit, start)
-    if degree == 1:
-        return u, f
-    return _better(u, f, *_refine(v, q, *_twin(v, q, u), steps))
+    def twins(turns: Words, dips: Words, u: jax.Array) -> tuple[Words, Words, Cell]:
+        return turns, dips, _twin(v, q, u)
+
+    def visit(carry: Search) -> Search:
+        last = ~_any(carry.turns, carry.dips)
+        turns, dips, cell = lax.cond(last, twins, marked, carry.turns, carry.dips, carry.u)
+        u, f = _refine(v, q, cell, steps=12 if v.dtype == jnp.float64 else 5)
+        better = f < carry.f
+        return Search(turns, dips, jnp.where(better, u, carry.u), jnp.where(better, f, carry.f), last)
+
+    # As many rounds as the sample with the most marks has, and one for twins; the others idle meanwhile.
+    start = Search(*_marks(grid[: cells + 1], grid[cells + 1 :]), 0 * v[0], 0 * v[0] + jnp.inf, jnp.array(False))
+    end = lax.while_loop(lambda carry: ~carry.done, visit, start)
+    return end.u, end.f
 
 
-def _better(u: jax.Array, f: jax.Array, other: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return jnp.where(value < f, other, u), jnp.where(value < f, value, f)
+def _row(table: jax.Array, row: jax.Array) -> jax.Array:
+    return jnp.take_along_axis(table, row[None], 0)[0]
+
+
+def _any(*marks: Words) -> jax.Array:
+    return jnp.stack([(word != 0).any() for words in marks for word in words]).any()
 
 
 def _products(gram: jax.Array) -> jax.Array:
@@ -103,33 +141,36 @@ def _on_grid(v: jax.Array, q: jax.Array, cells: int) -> jax.Array:
         return jnp.asarray(low, v.dtype)
 
     degree = v.shape[0] - 1
-    orders = (1, 2) if degree > 1 else (1,)
-    weights = jnp.concatenate([-table(order, degree) for order in orders])
+    weights = jnp.concatenate([-table(order, degree) for order in (1, 2)])
     constant = jnp.concatenate([jnp.matmul(table(order, 2 * degree), q, precision="highest") for order in (1, 2)])
-    if degree == 1:
-        weights = jnp.concatenate([weights, 0 * weights])
     # A row of ones takes the constant into the product: a sum of its own would cost more than the product.
     rows = jnp.concatenate([v, jnp.ones_like(v[:1])])
     return jnp.matmul(jnp.concatenate([weights, constant[:, None]], 1), rows, precision="highest")
 
 
-def _marks(slope: jax.Array, bend: jax.Array, cells: int) -> tuple[Words, Words]:
+def _marks(slope: jax.Array, bend: jax.Array) -> tuple[Words, Words]:
     """Cells to search, as bits k+1 (of word after word) for cell k; cells -1 and K are the ends.
 
     First those in which f' turns from minus to plus. Then those at whose borders f' has one sign and might have the
     other in between: there f' dips below zero and comes back, or the other way round.
+
+    Args:
+        slope: f' at the borders, Float[K + 1, N].
+        bend: f'' there.
     """
-    yes = jnp.ones_like(slope[0], bool)
-    rising = [~yes, *(row >= 0 for row in slope), yes]
-    turns = [~a & b for a, b in zip(rising[:-1], rising[1:], strict=True)]
-    dips = [~yes]
-    for k in range(cells):
-        ahead, back = slope[k] + bend[k] / cells, slope[k + 1] - bend[k + 1] / cells
-        dips.append((rising[k + 1] == rising[k + 2]) & (rising[k + 1] != (ahead >= 0)) & (rising[k + 1] != (back >= 0)))
+    cells = slope.shape[0] - 1
+    rising = slope >= 0
+    left, right = rising[:-1], rising[1:]
+    ahead, back = slope[:-1] + bend[:-1] / cells >= 0, slope[1:] - bend[1:] / cells >= 0
+    dips = (left == right) & (ahead != left) & (back != left)
     # A curve that starts or stops without speed: f' is zero there to several orders, and its sign rounding.
-    dips[1] |= jnp.abs(slope[0]) < 1e-3 * jnp.abs(slope[1])
-    dips[-1] |= jnp.abs(slope[-1]) < 1e-3 * jnp.abs(slope[-2])
-    return _words(turns), _words(dips)
+    slow_start = jnp.abs(slope[0]) < 1e-3 * jnp.abs(slope[1])
+    slow_stop = jnp.abs(slope[-1]) < 1e-3 * jnp.abs(slope[-2])
+    none = jnp.zeros_like(slow_start)
+    return (
+        _words([rising[0], *(~left & right), ~rising[-1]]),
+        _words([none, dips[0] | slow_start, *dips[1:-1], dips[-1] | slow_stop]),
+    )
 
 
 def _words(bits: list[jax.Array]) -> Words:
@@ -137,7 +178,7 @@ def _words(bits: list[jax.Array]) -> Words:
     for start in range(0, len(bits), 32):
         word = jnp.zeros(bits[0].shape, jnp.uint32)
         for k, bit in enumerate(bits[start : start + 32]):
-            word |= jnp.where(bit, np.uint32(1 << k), np.uint32(0))
+            word |= bit.astype(jnp.uint32) << k
         words.append(word)
     return words
 
@@ -154,21 +195,8 @@ def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array
     return rest, cell, seen
 
 
-def _refine(
-    v: jax.Array,
-    q: jax.Array,
-    low: jax.Array,
-    high: jax.Array,
-    start: jax.Array,
-    steps: int,
-    turn: jax.Array | bool = True,
-    rising: jax.Array | bool = False,
-) -> tuple[jax.Array, jax.Array]:
-    """Newton's method on f' between low and high, by halves where it would leave them: the end point and f there.
-
-    With `turn`, f' is negative at low and positive at high. Without, it is positive at both (`rising`) or negative at
-    both, and until the other sign has been met in between, f'' says on which side of u to look for it.
-    """
+def _refine(v: jax.Array, q: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
+    """Newton's method on f' within the cell, by halves where it would leave it: the end point and f there."""
     dv, dq, ddv, ddq = (_derivative(c, order) for order in (1, 2) for c in (v, q))
 
     def newton(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -181,13 +209,13 @@ def _refine(
         u, low, high, turn = carry
         slope, convex, next_u = newton(u)
         falling = slope < 0
-        right = jnp.where(turn, falling, jnp.where(rising, falling | ~convex, falling & convex))
+        # Until the other sign has been met, f'' says on which side of u to look for it.
+        right = jnp.where(turn, falling, jnp.where(cell.rising, falling | ~convex, falling & convex))
         low, high = jnp.where(right, u, low), jnp.where(right, high, u)
         inside = convex & (next_u >= low) & (next_u <= high)
-        return jnp.where(inside, next_u, 0.5 * (low + high)), low, high, turn | (falling == rising)
+        return jnp.where(inside, next_u, 0.5 * (low + high)), low, high, turn | (falling == cell.rising)
 
-    turn = jnp.broadcast_to(turn, start.shape)
-    u, _, _, _ = lax.fori_loop(0, steps - 1, step, (start, low, high, turn))
+    u, _, _, _ = lax.fori_loop(0, steps - 1, step, (cell.start, cell.low, cell.high, cell.turn))
     # The last step is free of the cell, whose border rounding may have put on the wrong side of the minimum.
     _, convex, last_u = newton(u)
     last_u = jnp.clip(last_u, 0, 1)
@@ -198,8 +226,8 @@ def _refine(
     return jnp.where(better, last_u, u), jnp.where(better, last_f, f)
 
 
-def _twin(v: jax.Array, q: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Where a second minimum may hide near the minimum u: low, high and start, from f's expansion to fourth order.
+def _twin(v: jax.Array, q: jax.Array, u: jax.Array) -> Cell:
+    """Where a second minimum may hide near the minimum u, from f's expansion to fourth order.
 
     Near a cusp of the curve's evolute three critical points come closer together than any grid. With f' = δ (h + c/2
     δ + d/6 δ²) the nearer root of the bracket is a maximum and the farther one the other minimum. Without such roots
@@ -213,4 +241,5 @@ def _twin(v: jax.Array, q: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Arra
     near = jnp.clip(-1.5 * c / jnp.where(real, d, 1) * 2 - far, -1, 1) * real
     beyond = near + 3 * (far - near)
     low, high = jnp.minimum(near, beyond), jnp.maximum(near, beyond)
-    return jnp.clip(u + low, 0, 1), jnp.clip(u + high, 0, 1), jnp.clip(u + far, 0, 1)
+    low, high, start = (jnp.clip(u + offset, 0, 1) for offset in (low, high, far))
+    return Cell(low, high, start, jnp.ones_like(real), jnp.zeros_like(real))
