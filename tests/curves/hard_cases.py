@@ -1,4 +1,4 @@
-"""Curves and points that are hard to project: loops, cusps, coincident and collinear control points, ties, far points."""
+"""Curves and points that are hard to project: loops, cusps, coincident and collinear points, ties, far points."""
 
 import numpy as np
 
