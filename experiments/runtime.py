@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,10 @@ def leave(main: Callable[[], None]) -> None:
     0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved.
     """
     try:
-        main()
+        with warnings.catch_warnings():
+            # One line, without the place in the code that a user cannot mend.
+            warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)
+            main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
