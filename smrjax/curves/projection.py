@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from smrjax.curves.curve import Curve, basis, norm
-from smrjax.curves.search import nearest_on_piece
+from smrjax.curves.search import nearest
 
 CHUNK = 2**14
 
@@ -111,18 +111,9 @@ def _in_chunks(search: Callable[[jax.Array], jax.Array], v: jax.Array) -> jax.Ar
 
 
 def _nearest_of_pieces(gram: jax.Array, pieces: int, v: jax.Array) -> jax.Array:
-    width = v.shape[0] // pieces
-    index = jnp.arange(pieces)
+    width, index = v.shape[0] // pieces, jnp.arange(pieces)
     blocks = gram.reshape(pieces, width, pieces, width)[index, :, index]
-
-    def visit(best: tuple[jax.Array, jax.Array], piece: tuple) -> tuple[tuple[jax.Array, jax.Array], None]:
-        k, v, gram = piece
-        u, f = nearest_on_piece(v, gram)
-        return (jnp.where(f < best[1], (k + u) / pieces, best[0]), jnp.minimum(f, best[1])), None
-
-    none = jnp.full_like(v[0], jnp.nan), jnp.full_like(v[0], jnp.inf)
-    (t, _), _ = lax.scan(visit, none, (index.astype(v.dtype), v.reshape(pieces, width, -1), blocks))
-    return t
+    return nearest(v.reshape(pieces, width, -1), blocks)
 
 
 def _beyond(v: jax.Array, gram: jax.Array, tangent: jax.Array, end: jax.Array) -> jax.Array:
