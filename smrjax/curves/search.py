@@ -189,7 +189,7 @@ def _turns(rising: jax.Array) -> jax.Array:
 
 def _words(bits: jax.Array, words: int) -> Words:
     """Bits [pieces, 32 * words, N] packed along the middle axis."""
-    bits = bits.reshape(-1, 32, bits.shape[-1])
+    bits = bits.reshape(len(bits) * words, 32, bits.shape[-1])
     packed = jnp.zeros((len(bits), bits.shape[-1]), jnp.uint32)
     for k in range(32):
         packed |= bits[:, k].astype(jnp.uint32) << k

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tests.curves.reference import bernstein_table, points_at
+
 
 def _random(rng, degree, dim):
     return rng.normal(size=(degree + 1, dim))
@@ -35,10 +37,12 @@ def _zigzag(rng, degree, dim):
 
 
 def _cusp(rng, degree, dim):
-    """A curve whose velocity vanishes in the middle: antisymmetric steps about it."""
-    steps = rng.normal(size=(degree, dim))
-    velocity = np.array([steps[i] * (-1) ** i for i in range(degree)])
-    return np.concatenate([np.zeros((1, dim)), np.cumsum(velocity - velocity.mean(0) * rng.choice([0, 1]), 0)])
+    """A curve that stands still in the middle."""
+    velocity = rng.normal(size=(degree, dim))
+    velocity -= bernstein_table(degree - 1, 0.5) @ velocity
+    return np.concatenate([np.zeros((1, dim)), np.cumsum(velocity, 0)]) + rng.choice([0, 1e-3]) * _random(
+        rng, degree, dim
+    )
 
 
 def _collinear(rng, degree, dim):
@@ -110,8 +114,6 @@ def curve(rng, family, pieces, degree, dim):
 
 def points(rng, control, count):
     """Points [count, dim] in equal parts: around, on, near, beyond the ends, far, tied, at centres of curvature."""
-    from tests.curves.reference import points_at
-
     dim = control.shape[-1]
     flat = control.reshape(-1, dim)
     centre = flat.mean(0)

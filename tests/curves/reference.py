@@ -38,58 +38,55 @@ def squared_size(control):
     return ((flat - flat.mean(0)) ** 2).sum(-1).max()
 
 
-def nearest(control, z, grid=1024, keep=6):
+def nearest(control, z, grid=512):
     """Smallest squared distance of each z, Float[N], and the t where it is met.
 
-    The squared distance at `grid` places of each piece; the lowest `keep` local minima among them are narrowed down
-    by bisection of the derivative's sign and then by Newton's method, and the best end point counts.
+    The squared distance at `grid` steps of each piece; every local minimum among them that is within a hundredth of
+    the curve's squared size of the lowest is narrowed down by Newton's method and bisection.
     """
     control, z, off = in_span(control, z)
     pieces, degree = control.shape[0], control.shape[1] - 1
     u = np.linspace(0, 1, grid + 1)
-    t = (np.arange(pieces)[:, None] + u).ravel() / pieces
     curve = np.concatenate([bernstein_table(degree, u) @ piece for piece in control])
-    best, where = np.empty(len(z)), np.empty(len(z))
-    chunk = max(1, 4_000_000 // len(t))
+    best, where = np.full(len(z), np.inf), np.empty(len(z))
+    chunk = max(1, 2_000_000 // len(curve))
     for start in range(0, len(z), chunk):
         x = z[start : start + chunk]
-        f = (curve**2).sum(1) - 2 * x @ curve.T
-        fenced = np.pad(f, ((0, 0), (1, 1)), constant_values=np.inf)
-        local = np.where((f <= fenced[:, :-2]) & (f <= fenced[:, 2:]), f, np.inf)
-        picks = np.argpartition(local, min(keep, local.shape[1] - 1), 1)[:, :keep]
-        index, u0 = picks // (grid + 1), u[picks % (grid + 1)]
-        u1, d1 = _polish(control, x, index, u0, 1 / grid)
-        choice = d1.argmin(1)[:, None]
-        best[start : start + chunk] = np.take_along_axis(d1, choice, 1)[:, 0]
-        where[start : start + chunk] = np.take_along_axis((index + u1) / pieces, choice, 1)[:, 0]
+        f = (curve**2).sum(1) - 2 * x @ curve.T + (x**2).sum(1)[:, None]
+        f = f.reshape(len(x), pieces, grid + 1)
+        fenced = np.pad(f, ((0, 0), (0, 0), (1, 1)), constant_values=np.inf)
+        low = f.min((1, 2), keepdims=True)
+        local = (f <= fenced[..., :-2]) & (f <= fenced[..., 2:]) & (f <= low + 0.01 * (low + squared_size(control)))
+        sample, piece, place = np.nonzero(local)
+        at, distance = _polish(control, x[sample], piece, u[place], 1 / grid)
+        order = np.lexsort((distance, sample))
+        first = order[np.unique(sample[order], return_index=True)[1]]
+        best[start : start + chunk] = distance[first]
+        where[start : start + chunk] = (piece[first] + at[first]) / pieces
     return best + off, where
 
 
-def _polish(control, x, index, u, width):
+def _polish(control, x, piece, u, width):
     degree = control.shape[1] - 1
-    first = degree * np.diff(control, axis=1)
+    rows = control[piece]
+    first = degree * np.diff(rows, axis=1)
     second = (degree - 1) * np.diff(first, axis=1) if degree > 1 else np.zeros_like(first)
 
     def parts(u):
-        at = [
-            np.einsum("nmk,nmkd->nmd", bernstein_table(c.shape[1] - 1, u), c[index]) for c in (control, first, second)
-        ]
-        apart = at[0] - x[:, None]
-        return (apart**2).sum(-1), (apart * at[1]).sum(-1), (at[1] ** 2).sum(-1) + (apart * at[2]).sum(-1)
+        b = [(bernstein_table(c.shape[1] - 1, u)[:, None] @ c)[:, 0] for c in (rows, first, second)]
+        apart = b[0] - x
+        return (apart**2).sum(-1), (apart * b[1]).sum(-1), (b[1] ** 2).sum(-1) + (apart * b[2]).sum(-1)
 
-    best_u, best = u, parts(u)[0]
     low, high = np.clip(u - width, 0, 1), np.clip(u + width, 0, 1)
-    for step in range(28):
+    best_u, best = u, np.full(len(u), np.inf)
+    for step in range(16):
         value, slope, bend = parts(u)
         better = value < best
         best_u, best = np.where(better, u, best_u), np.where(better, value, best)
         low, high = np.where(slope < 0, u, low), np.where(slope < 0, high, u)
         newton = u - slope / np.where(bend > 0, bend, np.inf)
-        inside = (newton >= low) & (newton <= high) & (step % 4 < 3)
+        inside = (newton >= low) & (newton <= high) & (step % 5 < 4)
         u = np.where(inside, newton, (low + high) / 2)
-    for end in (low * 0, low * 0 + 1):
-        value = parts(end)[0]
-        best_u, best = np.where(value < best, end, best_u), np.where(value < best, value, best)
     return best_u, best
 
 
