@@ -74,5 +74,6 @@ def _places(steps: jax.Array) -> jax.Array:
         return jnp.zeros(1, steps.dtype)
     mean = steps.mean()
     steps = jnp.where(mean > 0, jnp.maximum(steps, SMALLEST_STEP * mean), 1)
-    places = jnp.concatenate([jnp.zeros(1, steps.dtype), jnp.cumsum(steps)])
-    return places / places[-1]
+    ends = jnp.cumsum(steps)
+    # Compiled, x / x may miss 1 by a rounding, so the last place is written down.
+    return jnp.concatenate([jnp.zeros(1, steps.dtype), ends[:-1] / ends[-1], jnp.ones(1, steps.dtype)])

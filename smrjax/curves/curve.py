@@ -48,12 +48,11 @@ def basis(pieces: int, degree: int, t: jax.Array, order: int = 0) -> jax.Array:
     Returns:
         Float[..., pieces * (degree + 1)], to be multiplied with the control points.
     """
-    # Not jnp.clip, whose slope is 1/2 at 0 and 1: t itself has to count there.
-    inside = jnp.where(t < 0, 0, jnp.where(t > 1, 1, t))
+    inside = _clip(t)
     scaled = inside * pieces
     index = jnp.clip(jnp.floor(scaled), 0, pieces - 1)
     weights = jnp.stack(bernstein_derivative(degree, scaled - index, order), -1) * pieces**order
-    if order == 0:
+    if order == 0 and degree > 0:
         weights = weights + (t - inside)[..., None] * _end_slopes(pieces, degree, inside)
     elif order == 2:
         weights = jnp.where((t == inside)[..., None], weights, 0)
@@ -61,6 +60,11 @@ def basis(pieces: int, degree: int, t: jax.Array, order: int = 0) -> jax.Array:
         return weights
     own = jnp.arange(pieces) == index[..., None]
     return jnp.where(own[..., None], weights[..., None, :], 0).reshape(*t.shape, pieces * (degree + 1))
+
+
+def _clip(t: jax.Array) -> jax.Array:
+    # Not jnp.clip, whose slope is 1/2 at 0 and 1: t itself has to count there.
+    return jnp.where(t < 0, 0, jnp.where(t > 1, 1, t))
 
 
 def _end_slopes(pieces: int, degree: int, inside: jax.Array) -> jax.Array:
@@ -100,23 +104,30 @@ class Curve:
         """Degree of the pieces."""
         return self.control.shape[-2] - 1
 
-    def _at(self, t: jax.typing.ArrayLike, order: int) -> jax.Array:
-        t = jnp.asarray(t)
-        t = t.astype(jnp.promote_types(t.dtype, self.control.dtype))
-        points = self.control.reshape(-1, self.control.shape[-1])
-        return jnp.matmul(basis(self.pieces, self.degree, t, order), points, precision="highest")
-
     def __call__(self, t: jax.typing.ArrayLike) -> jax.Array:
         """Points of the curve, Float[..., D], at t Float[...]."""
-        return self._at(t, 0)
+        return _weighted(self.control, self._typed(t))
 
     def derivative(self, t: jax.typing.ArrayLike) -> jax.Array:
         """Velocity dB/dt, Float[..., D], at t Float[...]; constant beyond the ends."""
-        return self._at(t, 1)
+        return _weighted(self._differences(), _clip(self._typed(t)))
 
     def second_derivative(self, t: jax.typing.ArrayLike) -> jax.Array:
         """Acceleration d2B/dt2, Float[..., D], at t Float[...]; zero beyond the ends."""
-        return self._at(t, 2)
+        t = self._typed(t)
+        if self.degree == 1:
+            return jnp.zeros((*t.shape, self.control.shape[-1]), t.dtype)
+        inside = _clip(t)
+        acceleration = _weighted(Curve(self._differences())._differences(), inside)
+        return jnp.where((t == inside)[..., None], acceleration, 0)
+
+    def _typed(self, t: jax.typing.ArrayLike) -> jax.Array:
+        t = jnp.asarray(t)
+        return t.astype(jnp.promote_types(t.dtype, self.control.dtype))
+
+    def _differences(self) -> jax.Array:
+        """Control points of the velocity. Taken first, they lose no digits far from the origin."""
+        return self.degree * self.pieces * jnp.diff(self.control, axis=-2)
 
     def length(self) -> jax.Array:
         """Arc length from t=0 to t=1, a scalar.
@@ -137,6 +148,11 @@ class Curve:
         """How far from straight: 1 - chord / length, 0 for a line (or a point) and 1 for a closed loop."""
         length = self.length()
         return jnp.where(length > 0, 1 - self.chord() / jnp.where(length > 0, length, 1), 0).clip(0, 1)
+
+
+def _weighted(control: jax.Array, t: jax.Array) -> jax.Array:
+    pieces, order, dim = control.shape
+    return jnp.matmul(basis(pieces, order - 1, t), control.reshape(-1, dim), precision="highest")
 
 
 def norm(vectors: jax.Array) -> jax.Array:
