@@ -1,5 +1,6 @@
 """Spatial Maturity Regression, end to end: ``python -m experiments.smr --curve bezier``."""
 
+import warnings
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -113,6 +114,7 @@ def main() -> None:
             train=replace(config.train, epochs=0),
             encoder=replace(config.encoder, embedding_dim=0),
         )
+    warn_of_collapse(smr_options, config.encoder.embedding_dim)
     prepared = prepare(config, lambda taxonomy: method_of(smr_options, taxonomy))
     if not config.run.resume:
         name = config.run.name or default_name(config)
@@ -123,6 +125,24 @@ def main() -> None:
     for path in summary.get("pictures", []):
         print(path)
     print(folder / "summary.json")
+
+
+def warn_of_collapse(options: SmrOptions, embedding_dim: int) -> None:
+    """Warn where the pull toward a point outweighs the triplets so far that embeddings fall onto the curve.
+
+    The pull's gradient is a sign in every dimension: its share of the loss, undivided by the dimensions if these are
+    summed, is what the triplets have to hold against.
+    """
+    if options.method != "smr" or options.loss != "normal":
+        return
+    alpha = 0.2 if options.alpha is None else options.alpha
+    strength = alpha / max(1 - alpha, 1e-9) / (1 if options.l1 == "sum" else embedding_dim)
+    if strength > 0.01:
+        warnings.warn(
+            f"--l1 {options.l1} with alpha {alpha:g} pulls {strength:.2g} as hard as the triplets in every dimension; "
+            "above 0.01 embeddings collapse onto the curve and classes are lost: use --l1 mean or a smaller --alpha",
+            stacklevel=2,
+        )
 
 
 def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:

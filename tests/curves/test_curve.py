@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.interpolate import BPoly
 
 from smrjax.curves import Curve
@@ -85,11 +83,10 @@ def test_a_point_has_no_length_no_bend_and_finite_gradients():
     assert np.isfinite(jax.jacrev(measures)(point)).all()
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([(), (1,), (0,), (3, 2)]))
-def test_t_of_any_shape(seed, shape):
-    curve = Curve(jnp.asarray(_curve((2, 2, 3), seed), jnp.float32))
-    t = jnp.asarray(np.random.default_rng(seed).random(shape), jnp.float32)
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 2)], ids=str)
+def test_t_of_any_shape(shape):
+    curve = Curve(jnp.asarray(_curve((2, 2, 3)), jnp.float32))
+    t = jnp.asarray(np.random.default_rng(0).random(shape), jnp.float32)
     assert curve(t).shape == (*shape, 3)
     for index in np.ndindex(*shape):
         np.testing.assert_allclose(curve(t)[index], curve(t[index]), rtol=1e-5, atol=1e-5)

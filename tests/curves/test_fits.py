@@ -148,10 +148,12 @@ def test_bezier_takes_the_means_as_control_points():
 
 
 @pytest.mark.parametrize("name", THROUGH_MEANS)
-@settings(max_examples=20, deadline=None)
-@given(st.integers(2, 7), st.integers(1, 5), st.integers(0, 10**6))
-def test_interpolating_curves_meet_every_mean_in_order(name, classes, dim, seed):
-    means = np.random.default_rng(seed).normal(size=(classes, dim)).astype("f4")
+@pytest.mark.parametrize("shape", [(2, 1), (3, 2), (7, 5)], ids=str)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_interpolating_curves_meet_every_mean_in_order(name, shape, seed):
+    classes = shape[0]
+    means = np.random.default_rng(seed).normal(size=shape).astype("f4")
     curve = THROUGH_MEANS[name](jnp.asarray(means))
     t = np.linspace(0, 1, classes)
     if name == "bezier_interpolating":
@@ -187,7 +189,7 @@ def test_spline_is_smooth_at_the_joints_and_ends_without_curvature():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0, 10, width=32), min_size=2, max_size=8))
+@given(st.lists(st.floats(0, 10, width=32), min_size=7, max_size=7))
 def test_spline_of_rising_numbers_rises(steps):
     means = np.cumsum(np.array([0.0, *steps]))[:, None].astype("f4")
     values = np.asarray(spline(jnp.asarray(means))(jnp.linspace(0, 1, 97)))[:, 0]

@@ -134,6 +134,22 @@ def test_the_paper_preset_is_the_papers_setup():
     assert paper.smr.margin == 0.1
 
 
+@pytest.mark.parametrize(
+    "options, dim, warned",
+    [
+        (smr.SmrOptions(l1="sum"), 256, True),
+        (smr.SmrOptions(), 256, False),
+        (smr.SmrOptions(alpha=0.8), 256, True),
+        (smr.SmrOptions(), 16, True),
+        (smr.SmrOptions(loss="projected", l1="sum"), 256, False),
+        (smr.SmrOptions(method="tml", l1="sum"), 256, False),
+    ],
+)
+def test_a_pull_that_collapses_the_embedding_is_warned_of(options, dim, warned, recwarn):
+    smr.warn_of_collapse(options, dim)
+    assert [str(w.message).startswith("--l1") for w in recwarn] == [True] * warned
+
+
 def test_help_names_the_choices():
     done = run("--help")
     assert done.returncode == 0
