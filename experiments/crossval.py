@@ -104,9 +104,7 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
             f"{len(devices)} devices; change --per-class or --devices"
         )
     model, variables = _encoder(blocks)
-    augmentation = partial(
-        augment, **{k: getattr(options, k) for k in ("rotation", "flips", "crop", "zoom", "stain")}
-    )
+    augmentation = partial(augment, **{k: getattr(options, k) for k in ("rotation", "flips", "crop", "zoom", "stain")})
     if not blocks.encoder.precompute:
         return Prepared(
             cells, taxonomy, method, fold_of, cells.images, OF_IMAGES, augmentation, model, variables, devices
@@ -161,9 +159,12 @@ def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: s
     steps = -(-largest // (options.classes_per_batch * options.per_class))
     learner = _learner(blocks, prepared, steps)
     should_stop = stop_flag()
-    with locked(folder), tqdm(
-        total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
-    ) as bar:
+    with (
+        locked(folder),
+        tqdm(
+            total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
+        ) as bar,
+    ):
         for order, fold in enumerate(folds):
             target = folder / f"fold_{fold}"
             if not (target / "result.json").exists():
@@ -268,4 +269,3 @@ def _run_fold(
         seed=options.seed,
     )
     return {"fold": fold, "epochs": len(history), "history": history} | result
-

@@ -103,9 +103,7 @@ def main() -> None:
             raise InputError("--resume takes all options from the run's config.json; give no others beside it")
         stored = from_json(Config, read_json(folder / "config.json"))
         config = replace(stored, run=replace(stored.run, resume=config.run.resume))
-    prepare_jax(
-        config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None
-    )
+    prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
     smr_options = config.smr
     if smr_options.method == "frozen":
         # No epoch, and no embedding layer that nobody trained: the pooled features themselves.

@@ -17,9 +17,7 @@ from smrjax.train.folder import atomic, read_json, write_json
 PACKAGES = ("smrjax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn")
 
 
-def write_summary(
-    folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str
-) -> dict[str, Any]:
+def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str) -> dict[str, Any]:
     """Read the finished folds back and write what a run says as a whole.
 
     Returns:

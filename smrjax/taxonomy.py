@@ -90,14 +90,10 @@ def check_lineages(lineages: Sequence[Lineage], classes: Sequence[str]) -> None:
     home: dict[str, str] = {}
     for line in lineages:
         if not line.name or not line.classes:
-            raise InputError(
-                f"lineage {line.name!r} needs a name and at least one class: NAME=YOUNGEST,...,OLDEST"
-            )
+            raise InputError(f"lineage {line.name!r} needs a name and at least one class: NAME=YOUNGEST,...,OLDEST")
         for code in line.classes:
             if code not in classes:
-                raise InputError(
-                    f"lineage {line.name}: there is no class {code}; there are {', '.join(classes)}"
-                )
+                raise InputError(f"lineage {line.name}: there is no class {code}; there are {', '.join(classes)}")
             if code in home:
                 where = "twice in it" if home[code] == line.name else f"in lineage {home[code]} too"
                 raise InputError(f"lineage {line.name}: class {code} is {where}; a class has one place")
@@ -122,9 +118,7 @@ def parse_lineages(texts: Sequence[str]) -> tuple[Lineage, ...]:
         name, equals, codes = text.partition("=")
         classes = tuple(code.strip() for code in codes.split(","))
         if not equals or not name.strip() or not all(classes):
-            raise InputError(
-                f"--lineages {text!r}: write NAME=YOUNGEST,...,OLDEST, as in neutrophil=PMY,MY,MMY"
-            )
+            raise InputError(f"--lineages {text!r}: write NAME=YOUNGEST,...,OLDEST, as in neutrophil=PMY,MY,MMY")
         lineages.append(Lineage(name.strip(), classes))
     return tuple(lineages)
 
@@ -150,23 +144,19 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
-            f"taxonomy {name_or_path}: cannot be read ({error.strerror}); "
-            f"give {', '.join(BUNDLED)} or a TOML file"
+            f"taxonomy {name_or_path}: cannot be read ({error.strerror}); give {', '.join(BUNDLED)} or a TOML file"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"taxonomy {path}: is not TOML ({error}); see {_FOLDER / 'pbc.toml'}") from None
     try:
         codes = tuple(str(entry["code"]) for entry in table["classes"])
         lineages = tuple(
-            Lineage(str(entry["name"]), tuple(map(str, entry["classes"])))
-            for entry in table.get("lineages", [])
+            Lineage(str(entry["name"]), tuple(map(str, entry["classes"]))) for entry in table.get("lineages", [])
         )
         titles = tuple(str(entry.get("title", entry["code"])) for entry in table["classes"])
         given = [entry.get("colour") for entry in table["classes"]]
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"taxonomy {path}: {error} is missing or out of place; see {_FOLDER / 'pbc.toml'}"
-        ) from None
+        raise InputError(f"taxonomy {path}: {error} is missing or out of place; see {_FOLDER / 'pbc.toml'}") from None
     try:
         check_lineages(lineages, codes)
         made = default_colours(codes, lineages)
@@ -176,9 +166,7 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
         raise InputError(f"{path}: {error}") from None
 
 
-def for_classes(
-    classes: Sequence[str], lineages: Sequence[Lineage] | None = None, *, name: str = "cells"
-) -> Taxonomy:
+def for_classes(classes: Sequence[str], lineages: Sequence[Lineage] | None = None, *, name: str = "cells") -> Taxonomy:
     """A taxonomy for classes in a given order, as a folder of images has them.
 
     If one of `BUNDLED` knows all these codes, its titles, colours and lineages (of the classes that are
@@ -206,10 +194,7 @@ def for_classes(
             place = [known.classes.index(code) for code in classes]
             name, titles = known.name, tuple(known.titles[i] for i in place)
             if not chosen:
-                own = [
-                    Lineage(line.name, tuple(c for c in line.classes if c in classes))
-                    for line in known.lineages
-                ]
+                own = [Lineage(line.name, tuple(c for c in line.classes if c in classes)) for line in known.lineages]
                 chosen = tuple(line for line in own if line.classes)
                 colours = tuple(known.colours[i] for i in place)
             break
@@ -235,9 +220,7 @@ def default_colours(classes: Sequence[str], lineages: Sequence[Lineage]) -> tupl
         for stage, code in enumerate(line.classes):
             share = stage / max(len(line.classes) - 1, 1)
             # Chroma bends down at both ends, where the screen has little of it.
-            colour[code] = _from_oklch(
-                0.88 - 0.53 * share, 0.08 + 0.24 * share * (1 - share), _LINEAGE_HUES[i % 6]
-            )
+            colour[code] = _from_oklch(0.88 - 0.53 * share, 0.08 + 0.24 * share * (1 - share), _LINEAGE_HUES[i % 6])
     others = [code for code in classes if code not in colour]
     for i, code in enumerate(others):
         # A second and third round of the eight takes hues in between.
@@ -248,9 +231,7 @@ def default_colours(classes: Sequence[str], lineages: Sequence[Lineage]) -> tupl
 def _from_oklch(lightness: float, chroma: float, hue: float) -> str:
     """#rrggbb of a colour in OKLCH (Ottosson 2020), with as much of its chroma as a screen has."""
     angle = np.deg2rad(hue)
-    to_lms = np.array(
-        [[0.3963377774, 0.2158037573], [-0.1055613458, -0.0638541728], [-0.0894841775, -1.2914855480]]
-    )
+    to_lms = np.array([[0.3963377774, 0.2158037573], [-0.1055613458, -0.0638541728], [-0.0894841775, -1.2914855480]])
     to_red, to_green, to_blue = (
         np.array([4.0767416621, -3.3077115913, 0.2309699292]),
         np.array([-1.2684380046, 2.6097574011, -0.3413193965]),

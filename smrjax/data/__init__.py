@@ -44,9 +44,7 @@ def load(
     if size < 1:
         raise InputError(f"--image-size {size}: give 1 pixel or more")
     if not Path(spec).expanduser().exists():
-        raise InputError(
-            f"--data {spec}: there is no such folder or manifest; or say synthetic_marrow or pbc"
-        )
+        raise InputError(f"--data {spec}: there is no such folder or manifest; or say synthetic_marrow or pbc")
     return load_folder(spec, size=size, cache_dir=cache_dir, progress=progress)
 
 

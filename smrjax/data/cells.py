@@ -77,9 +77,7 @@ class Pbc(tfds.core.GeneratorBasedBuilder):
     code_path = None
     MANUAL_DOWNLOAD_INSTRUCTIONS = WHERE
 
-    def __init__(
-        self, source: Path | None = None, *, on_example: Callable[[], None] = _nothing, **kwargs: Any
-    ) -> None:
+    def __init__(self, source: Path | None = None, *, on_example: Callable[[], None] = _nothing, **kwargs: Any) -> None:
         self._source, self._on_example = source, on_example
         super().__init__(file_format="array_record", **kwargs)
 
@@ -131,9 +129,7 @@ class SyntheticMarrow(tfds.core.GeneratorBasedBuilder):
             Image.fromarray(cell.image).save(file, "png", compress_level=1)
             yield (
                 index,
-                _example(
-                    file.getvalue(), cell.label, f"{index:06d}", group=str(cell.slide), maturity=cell.maturity
-                ),
+                _example(file.getvalue(), cell.label, f"{index:06d}", group=str(cell.slide), maturity=cell.maturity),
             )
             self._on_example()
 
@@ -166,9 +162,7 @@ def read_records(folder: Path) -> tuple[Any, tuple[str, ...]]:
         return builder.as_data_source("train"), tuple(builder.info.features["label"].names)
 
 
-def _info(
-    builder: Any, classes: Sequence[str], description: str, citation: str | None = None
-) -> tfds.core.DatasetInfo:
+def _info(builder: Any, classes: Sequence[str], description: str, citation: str | None = None) -> tfds.core.DatasetInfo:
     import numpy as np
 
     features = {

@@ -33,9 +33,7 @@ class Record:
     member: str = ""
 
 
-def read_folder(
-    path: str | Path, *, classes: Sequence[str] | None = None
-) -> tuple[list[Record], tuple[str, ...]]:
+def read_folder(path: str | Path, *, classes: Sequence[str] | None = None) -> tuple[list[Record], tuple[str, ...]]:
     """The images of a folder or a manifest, sorted by class and name (a manifest keeps its order).
 
     A folder has one folder a class; folders within those are searched too, links are followed, names that
@@ -60,9 +58,7 @@ def read_folder(
     if classes is not None:
         for record in records:
             if record.label not in classes:
-                raise InputError(
-                    f"{record.path}: label {record.label!r} is unknown; there are {', '.join(classes)}"
-                )
+                raise InputError(f"{record.path}: label {record.label!r} is unknown; there are {', '.join(classes)}")
     elif len(found) < 2:
         raise InputError(
             f"{path}: all {len(records)} images are of one class, {found[0]}; "
@@ -134,9 +130,7 @@ def _read_class_folders(folder: Path) -> list[Record]:
             continue
         images = find_images(str(entry))
         if not images and any(name for _, _, files in os.walk(entry) for name in files if name[0] != "."):
-            raise InputError(
-                f"{entry}: has files, but no images ({', '.join(SUFFIXES)}); convert or move them"
-            )
+            raise InputError(f"{entry}: has files, but no images ({', '.join(SUFFIXES)}); convert or move them")
         label = plain(entry.name)
         records += [Record(label + plain(image[len(str(entry)) :]), image, label) for image in images]
     if not records:
@@ -181,15 +175,11 @@ def _read_manifest(path: Path) -> list[Record]:
         for what, value in (("path", name), ("label", label), (group_column, group or not group_column)):
             if not value:
                 raise InputError(f"{where}: no {what}; fill it in, in every row")
-        records.append(
-            Record(name, os.path.join(path.parent, name), label, group, _fold(cell, columns, where))
-        )
+        records.append(Record(name, os.path.join(path.parent, name), label, group, _fold(cell, columns, where)))
         if not is_image(name):
             raise InputError(f"{where}: {name} is not an image ({', '.join(SUFFIXES)})")
         if not os.path.isfile(records[-1].path):
-            raise InputError(
-                f"{where}: there is no file {records[-1].path}; paths are relative to the manifest"
-            )
+            raise InputError(f"{where}: there is no file {records[-1].path}; paths are relative to the manifest")
     name, times = Counter(record.name for record in records).most_common(1)[0]
     if times > 1:
         raise InputError(f"{path}: {name} is listed {times} times; list a cell once")

@@ -43,9 +43,7 @@ def make_folds(
         values, fold_of = np.unique(given, return_inverse=True)
         n_folds = len(values)
     if n_folds < 3:
-        raise InputError(
-            f"{n_folds} folds are too few: one tests, one validates, the rest train; use 3 or more"
-        )
+        raise InputError(f"{n_folds} folds are too few: one tests, one validates, the rest train; use 3 or more")
     if given is None:
         counts = {int(c): int(k) for c, k in zip(*np.unique(labels, return_counts=True), strict=True)}
         short = [f"{_name(c, classes)} ({k})" for c, k in counts.items() if k < n_folds]
@@ -150,15 +148,9 @@ def _table(fold_of: np.ndarray, labels: np.ndarray, n_folds: int) -> np.ndarray:
     return table
 
 
-def _warn_about_gaps(
-    fold_of: np.ndarray, labels: np.ndarray, n_folds: int, classes: Sequence[str] | None
-) -> None:
+def _warn_about_gaps(fold_of: np.ndarray, labels: np.ndarray, n_folds: int, classes: Sequence[str] | None) -> None:
     missing = (_table(fold_of, labels, n_folds) == 0).sum(axis=0)
-    gaps = [
-        f"{_name(c, classes)} ({k} of {n_folds})"
-        for c, k in zip(np.unique(labels), missing, strict=True)
-        if k
-    ]
+    gaps = [f"{_name(c, classes)} ({k} of {n_folds})" for c, k in zip(np.unique(labels), missing, strict=True) if k]
     if gaps:
         warnings.warn(
             f"classes without a cell in some folds: {', '.join(gaps)}; their scores there are undefined, "

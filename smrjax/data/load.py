@@ -45,9 +45,7 @@ def load_synthetic(
     from smrjax.data.synthetic import VERSION
 
     if count < 1 or not 16 <= size <= 512 or seed < 0:
-        raise InputError(
-            f"{count} drawn cells of {size} px (seed {seed}): 1 or more, of 16 to 512 px, seed 0 or more"
-        )
+        raise InputError(f"{count} drawn cells of {size} px (seed {seed}): 1 or more, of 16 to 512 px, seed 0 or more")
 
     def builder(folder: Path, on_example: Callable[[], None]) -> Any:
         from smrjax.data.cells import SyntheticMarrow
@@ -78,9 +76,7 @@ def load_pbc(
     """
     if folder is None:
         if "SMRJAX_DATA" not in os.environ:
-            raise InputError(
-                f"pbc: give its folder, or set SMRJAX_DATA to the folder that holds pbc/; {WHERE}"
-            )
+            raise InputError(f"pbc: give its folder, or set SMRJAX_DATA to the folder that holds pbc/; {WHERE}")
         folder = Path(os.environ["SMRJAX_DATA"]) / "pbc"
     folder = Path(folder).expanduser()
     records = find_pbc(folder)
@@ -157,9 +153,7 @@ def _cells(
         with cache.bar(count, "drawing" if name == "synthetic_marrow" else "recording", progress) as shown:
             where = prepare(make_builder(records, shown.update))
         source, classes = read_records(where)
-        cache.write_cells(
-            folder, source, size=size, classes=classes, name=name, digest=digest_here, progress=progress
-        )
+        cache.write_cells(folder, source, size=size, classes=classes, name=name, digest=digest_here, progress=progress)
 
     # By content, not by entry: entries of other sizes share the records.
     with cache.locked(root / f".{digest[:16]}.lock"):
@@ -178,18 +172,14 @@ def _cells(
         except Exception as error:
             shutil.rmtree(records, ignore_errors=True)
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise InputError(
-                    f"{root}: the disk is full; make room, or give another folder by --cache"
-                ) from None
+                raise InputError(f"{root}: the disk is full; make room, or give another folder by --cache") from None
             # Records of an earlier time may be damaged; fresh ones are not.
             if not old:
                 raise
             build()
     found = cache.open_cells(folder)
     if found is None:
-        raise InputError(
-            f"{folder}: was written but cannot be read back; check the disk or give another --cache"
-        )
+        raise InputError(f"{folder}: was written but cannot be read back; check the disk or give another --cache")
     return found
 
 
@@ -204,11 +194,7 @@ def _sha(*parts: Any) -> str:
 
 def _warn_about_copies(records: Sequence[Record], hashes: Sequence[str], path: Path) -> None:
     first: dict[str, str] = {}
-    copies = [
-        (first[h], r.name)
-        for r, h in zip(records, hashes, strict=True)
-        if first.setdefault(h, r.name) != r.name
-    ]
+    copies = [(first[h], r.name) for r, h in zip(records, hashes, strict=True) if first.setdefault(h, r.name) != r.name]
     if copies:
         warnings.warn(
             f"{path}: {len(copies)} images are exact copies of others ({copies[0][1]} of {copies[0][0]}, for one); "

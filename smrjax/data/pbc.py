@@ -10,8 +10,7 @@ from smrjax.errors import InputError
 CLASSES = ("PMY", "MY", "MMY", "BNE", "SNE", "ERB", "EO", "BA", "MO", "LY")
 
 WHERE = (
-    "the set is at doi.org/10.17632/snkd93bnjr.1 (CC BY 4.0): "
-    "download PBC_dataset_normal_DIB.zip and give its folder"
+    "the set is at doi.org/10.17632/snkd93bnjr.1 (CC BY 4.0): download PBC_dataset_normal_DIB.zip and give its folder"
 )
 
 
@@ -34,18 +33,13 @@ def find_pbc(path: str | Path) -> list[Record]:
     archives = [path] if path.is_file() else []
     records: list[Record] = []
     if path.is_dir():
-        records = [
-            Record(plain(image[len(str(path)) + 1 :]), image, _label(image))
-            for image in find_images(str(path))
-        ]
+        records = [Record(plain(image[len(str(path)) + 1 :]), image, _label(image)) for image in find_images(str(path))]
         archives = sorted(path.glob("*.zip"))
     if not records and archives:
         records = _in_archive(archives[0])
     records = [record for record in records if record.label in CLASSES]
     if not records:
-        raise InputError(
-            f"{path}: there is no image whose name begins with PMY_, MY_, MMY_ and so on; {WHERE}"
-        )
+        raise InputError(f"{path}: there is no image whose name begins with PMY_, MY_, MMY_ and so on; {WHERE}")
     return sorted(records, key=lambda record: (CLASSES.index(record.label), record.name))
 
 

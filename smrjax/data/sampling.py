@@ -57,10 +57,7 @@ def pk_batches(
     takes = np.full((steps, n), all_take)
     np.put_along_axis(takes, chosen, all_take + some_take, axis=1)
     before = epoch * steps * all_take + some_take * _dealt(n, epoch * steps * drawn, (seed, 0))
-    columns = [
-        members[c][_deal(len(members[c]), takes[:, c], int(before[c]), (seed, 1 + c), epoch)]
-        for c in range(n)
-    ]
+    columns = [members[c][_deal(len(members[c]), takes[:, c], int(before[c]), (seed, 1 + c), epoch)] for c in range(n)]
     ends = np.cumsum(takes, axis=0)
     batches = [
         np.concatenate([columns[c][ends[step, c] - takes[step, c] : ends[step, c]] for c in range(n)])

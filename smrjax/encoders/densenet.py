@@ -135,20 +135,12 @@ class DenseNet(nn.Module):
         norm = partial(batch_norm, epsilon=1e-5, momentum=0.1, axis_name=self.axis_name, dtype=self.dtype)
         stem = Stem(self.stem_features, self.stem_kernel, self.stem_pool, norm, self.dtype, name="stem")
         blocks = [
-            DenseBlock(
-                n, self.growth, self.bottleneck, i == len(self.blocks), norm, self.dtype, name=f"block{i}"
-            )
+            DenseBlock(n, self.growth, self.bottleneck, i == len(self.blocks), norm, self.dtype, name=f"block{i}")
             for i, n in enumerate(self.blocks, start=1)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = (
-            images
-            if self.first_stage
-            else (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
-        )
-        return run_stages(
-            self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage
-        )
+        x = images if self.first_stage else (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+        return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage)
 
 
 densenet121 = DenseNet

@@ -68,9 +68,9 @@ class InvertedResidual(nn.Module):
         inputs, channels = x, x.shape[-1] * self.expansion
         if self.expansion > 1:
             x = ConvNorm(channels, self.norm, self.dtype, name="expand")(x, train)
-        x = ConvNorm(
-            channels, self.norm, self.dtype, self.kernel_size, self.strides, depthwise=True, name="depthwise"
-        )(x, train)
+        x = ConvNorm(channels, self.norm, self.dtype, self.kernel_size, self.strides, depthwise=True, name="depthwise")(
+            x, train
+        )
         x = ConvNorm(self.features, self.norm, self.dtype, linear=True, name="project")(x, train)
         return x + inputs if x.shape == inputs.shape else x
 

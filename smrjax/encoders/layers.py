@@ -177,9 +177,7 @@ class Head(nn.Module):
         if train and self.dropout:
             rows, features = pooled.shape
             devices = 1 if self.axis_name is None else lax.axis_size(self.axis_name)
-            keep = jax.random.bernoulli(
-                self.make_rng("dropout"), 1 - self.dropout, (devices * rows, features)
-            )
+            keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.dropout, (devices * rows, features))
             if self.axis_name is not None:
                 keep = lax.dynamic_slice_in_dim(keep, lax.axis_index(self.axis_name) * rows, rows)
             pooled = jnp.where(keep, pooled / (1 - self.dropout), 0)
@@ -207,9 +205,7 @@ def run_stages(
     """
     for name, value in (("frozen_stages", frozen), ("first_stage", first)):
         if not 0 <= value < len(names):
-            raise ValueError(
-                f"{name}={value} is not in 0..{len(names) - 1}: the stages are {', '.join(names)}"
-            )
+            raise ValueError(f"{name}={value} is not in 0..{len(names) - 1}: the stages are {', '.join(names)}")
     outputs: dict[str, jax.Array] = {}
     for index, (name, stage) in enumerate(zip(names, stages, strict=True), start=1):
         if index <= first:

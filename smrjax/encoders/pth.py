@@ -102,9 +102,7 @@ def _from_zip(file: IO[bytes]) -> tuple[Any, dict[str, np.ndarray]]:
     with zipfile.ZipFile(file) as archive:
         names = {info.filename.partition("/")[2]: info for info in archive.infolist()}
         # Torch never compresses; refusing to inflate keeps a small file from filling the memory.
-        if "data.pkl" not in names or any(
-            info.compress_type != zipfile.ZIP_STORED for info in names.values()
-        ):
+        if "data.pkl" not in names or any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
             raise _Refused("it is a zip archive, but not one that torch wrote")
         if "byteorder" in names and archive.read(names["byteorder"]) != b"little":
             raise _Refused("it was written on a big-endian machine")
@@ -169,6 +167,4 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         reason = error.strerror or "it cannot be opened"
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = f"it is damaged or cut short ({type(error).__name__})"
-    raise InputError(
-        f"{path}: no weights could be read: {reason}; give a state dict saved by torch, or .safetensors"
-    )
+    raise InputError(f"{path}: no weights could be read: {reason}; give a state dict saved by torch, or .safetensors")

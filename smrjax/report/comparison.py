@@ -93,9 +93,7 @@ def comparison_figure(
                 axes.scatter(own, row + spread, s=7, color=colour, alpha=0.4, linewidths=0, zorder=2)
                 if np.isfinite(half):
                     axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
-                axes.plot(
-                    mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4
-                )
+                axes.plot(mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4)
                 words, clear = number(mean, 3), 0
                 if baseline is not None and method != baseline and own.shape == base.shape:
                     difference, half = interval(own - base)

@@ -152,9 +152,7 @@ def _frames(axes: Axes, groups: Mapping[str, Sequence[int]], size: float) -> Non
         while words and text_width(words, 8) > room - 0.04:
             words = shorten(name, len(words) - 1) if len(words) > 2 else ""
         if len(groups) > 1:
-            above = axes.annotate(
-                words, ((low + high) / 2, -0.5), (0, 5), textcoords="offset points", fontsize=8
-            )
+            above = axes.annotate(words, ((low + high) / 2, -0.5), (0, 5), textcoords="offset points", fontsize=8)
             above.set(ha="center", va="bottom", color=QUIET)
         start = end
     for side in ("top", "right"):

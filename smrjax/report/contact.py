@@ -65,9 +65,7 @@ def contact_sheet(
     labels = np.asarray(labels)
     check_classes(class_names, colours, lineages, labels)
     if images.ndim != 4 or images.shape[-1] != 3 or len(images) != len(labels) or per_class < 1:
-        raise ValueError(
-            f"no contact sheet: images {images.shape}, labels {labels.shape}, {per_class} a class"
-        )
+        raise ValueError(f"no contact sheet: images {images.shape}, labels {labels.shape}, {per_class} a class")
     groups = class_groups(len(class_names), lineages)
     names = {c: shorten(class_names[c], 32) for members in groups.values() for c in members}
     margin = 0.3 + max((text_width(name, 8.5) for name in names.values()), default=0.0)
@@ -107,9 +105,7 @@ def contact_sheet(
                     axes.imshow(np.asarray(images[index]), extent=extent, aspect="auto")
                 if not len(own):
                     axes.plot([margin, width - SPACE], [middle, middle], color=FAINT, linewidth=0.8)
-                    axes.text(
-                        margin + 0.05, middle - 0.06, "no cells", color=QUIET, fontsize=7.5, va="bottom"
-                    )
+                    axes.text(margin + 0.05, middle - 0.06, "no cells", color=QUIET, fontsize=7.5, va="bottom")
                 top += step
         heading(figure, title, gap=0.06)
     return Path(path)

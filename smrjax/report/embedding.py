@@ -97,9 +97,7 @@ def embedding_figure(
         for row, (name, members) in enumerate(shown.items()):
             curve = np.asarray(curves.get(name, np.zeros((0, embeddings.shape[1]))), dtype=np.float64)
             centre, plane = lineage_plane(embeddings[np.isin(labels, members)], curve)
-            views.append(
-                (name, 0.5 + MAIN + GAP, row * (side + GAP), 3.2, side, members, [name], centre, plane)
-            )
+            views.append((name, 0.5 + MAIN + GAP, row * (side + GAP), 3.2, side, members, [name], centre, plane))
         short = tags(class_names, groups)
         for name, left, top, across, down, members, drawn, centre, plane in views:
             axes = panel(figure, left=left, top=top, width=across, height=down)

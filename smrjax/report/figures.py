@@ -87,9 +87,7 @@ def _save(figure: Figure, path: Path, *, dpi: int, metadata: dict[str, None]) ->
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(
-            part, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata
-        )
+        figure.savefig(part, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata)
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error
@@ -123,9 +121,7 @@ def heading(figure: Figure, title: str, *, gap: float = 0.12) -> None:
 def caption(figure: Figure, words: str, *, gap: float = 0.1) -> None:
     """One quiet paragraph that grows downwards from `gap` inches below the content: how to read it."""
     width, height = figure.get_size_inches()
-    write(
-        figure, 0.0, height + gap, textwrap.fill(words, max(30, int(width * 14.5))), fontsize=8, color=QUIET
-    )
+    write(figure, 0.0, height + gap, textwrap.fill(words, max(30, int(width * 14.5))), fontsize=8, color=QUIET)
 
 
 def shorten(name: str, width: int = 30) -> str:

@@ -18,9 +18,7 @@ LINE = 0.175  # inches from one legend entry to the next
 COLUMN_LINES = 8
 
 
-def place_labels(
-    anchors: np.ndarray, sizes: np.ndarray, obstacles: np.ndarray, box: np.ndarray
-) -> np.ndarray:
+def place_labels(anchors: np.ndarray, sizes: np.ndarray, obstacles: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Centres for labels near their anchors, off each other, off the obstacles and inside the box.
 
     Greedy, most crowded anchor first; each label takes the cheapest of a ring of candidates. All in inches.
@@ -64,9 +62,7 @@ def _overlap(centres: np.ndarray, size: np.ndarray, other: np.ndarray, other_siz
     return np.sqrt(np.prod(np.maximum(shared, 0), axis=-1))
 
 
-def name_points(
-    axes: Axes, points: np.ndarray, names: Sequence[str], obstacles: np.ndarray, *, size: float
-) -> None:
+def name_points(axes: Axes, points: np.ndarray, names: Sequence[str], obstacles: np.ndarray, *, size: float) -> None:
     """Writes names beside points [M, 2] in data units, with a hair line where a name had to go far.
 
     The limits of the axes must be final.
@@ -137,9 +133,7 @@ def legend(
     width = float(figure.get_size_inches()[0])
     x, y, deepest = left, top, 0
     for title, entries in columns:
-        needed = 0.5 + max(
-            [text_width(title, size) * 1.12 - 0.2] + [text_width(words, size) for words, _ in entries]
-        )
+        needed = 0.5 + max([text_width(title, size) * 1.12 - 0.2] + [text_width(words, size) for words, _ in entries])
         if x > left and x + needed - 0.25 > width:
             x, y, deepest = left, y + (deepest + 1.7) * LINE, 0
         _column(figure, x, y, shorten(title, 34), entries, size)

@@ -137,9 +137,7 @@ def _key_lines(series: Sequence[str]) -> list[list[tuple[str, str]]]:
     return lines
 
 
-def _key(
-    figure: Figure, left: float, top: float, name: str, lines: Sequence[Sequence[tuple[str, str]]]
-) -> None:
+def _key(figure: Figure, left: float, top: float, name: str, lines: Sequence[Sequence[tuple[str, str]]]) -> None:
     """The panel's title and under it its series as words in their colours."""
     base = top - 0.08 - KEY_LINE * len(lines)
     words = shorten(name.replace("_", " "), 32)

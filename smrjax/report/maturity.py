@@ -171,9 +171,7 @@ def _ridges(
     axes.vlines([0, 1], 0, 1, transform=axes.get_xaxis_transform(), color=QUIET, linewidth=0.9, zorder=1)
     if boundaries.size:
         rule = axes.get_xaxis_transform()
-        axes.vlines(
-            boundaries, 0, 1, transform=rule, color=BOUNDARY, linewidth=0.9, linestyle=(0, (4, 2.5)), zorder=6
-        )
+        axes.vlines(boundaries, 0, 1, transform=rule, color=BOUNDARY, linewidth=0.9, linestyle=(0, (4, 2.5)), zorder=6)
     axes.tick_params(axis="y", length=0, pad=5)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["t = 0", "", "0.5", "", "1"])
     for side in ("left", "bottom"):
@@ -194,9 +192,7 @@ def _ridges(
         size = float(np.clip(1500 / max(own.size, 1), 2.0, 9.0))
         axes.scatter(own[near], rain[near], s=size, color=colours[c], alpha=0.7, zorder=2, **dots)
         for beyond, marker, rim in ((own < low, "<", low), (own > high, ">", high)):
-            axes.scatter(
-                np.full(beyond.sum(), rim), rain[beyond], s=9, marker=marker, color=edge, clip_on=False
-            )
+            axes.scatter(np.full(beyond.sum(), rim), rain[beyond], s=9, marker=marker, color=edge, clip_on=False)
         if row < targets.size and np.isfinite(targets[row]):
             axes.vlines(targets[row], row - 0.8, row + 0.26, color="white", linewidth=3.4, zorder=4)
             axes.vlines(targets[row], row - 0.8, row + 0.26, color=INK, linewidth=1.5, zorder=5)
@@ -258,6 +254,4 @@ def _nearest(
             box = (middle - thumb / 2, middle + thumb / 2, y + thumb, y)
             axes.imshow(cell, extent=box, aspect="auto", zorder=2)
             frame: dict[str, Any] = {"color": colours[c], "linewidth": 1.8, "solid_joinstyle": "miter"}
-            axes.plot(
-                [box[0], box[1], box[1], box[0], box[0]], [y, y, y + thumb, y + thumb, y], zorder=3, **frame
-            )
+            axes.plot([box[0], box[1], box[1], box[0], box[0]], [y, y, y + thumb, y + thumb, y], zorder=3, **frame)

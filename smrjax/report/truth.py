@@ -154,9 +154,7 @@ def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, cell_colours: Sequence[st
     axes.scatter(x[order], y[order], s=size, c=mixed or None, zorder=2, **points)
     centres, means, spreads = binned(x, y)
     axes.errorbar(centres, means, spreads, color="white", linewidth=3.4, elinewidth=2.6, zorder=3)
-    axes.errorbar(
-        centres, means, spreads, color=INK, linewidth=1.5, elinewidth=0.9, marker="o", markersize=3, zorder=4
-    )
+    axes.errorbar(centres, means, spreads, color=INK, linewidth=1.5, elinewidth=0.9, marker="o", markersize=3, zorder=4)
     axes.grid(color="#ececec", linewidth=0.6)
 
 

@@ -72,9 +72,7 @@ def test_rotation_goes_all_the_way_round_about_the_centre():
     # A blob off the centre: its mass stays at its distance and comes to lie in every direction.
     image = np.zeros((33, 33, 3), np.float32)
     image[15:18, 20:23] = 200
-    out = np.asarray(
-        views(jnp.broadcast_to(image, (200, 33, 33, 3)), jax.random.key(4), **OFF | {"rotation": True})
-    )
+    out = np.asarray(views(jnp.broadcast_to(image, (200, 33, 33, 3)), jax.random.key(4), **OFF | {"rotation": True}))
     rows, columns = np.mgrid[-16:17, -16:17]
     mass = out[..., 0].sum((1, 2))
     y, x = (out[..., 0] * rows).sum((1, 2)) / mass, (out[..., 0] * columns).sum((1, 2)) / mass
@@ -145,9 +143,7 @@ def test_stain_has_the_strength_asked_for():
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_stain_at_the_ends_of_the_range(value):
-    out = np.asarray(
-        views(jnp.full((20, 2, 2, 3), value, jnp.uint8), jax.random.key(8), **OFF | {"stain": 0.05})
-    )
+    out = np.asarray(views(jnp.full((20, 2, 2, 3), value, jnp.uint8), jax.random.key(8), **OFF | {"stain": 0.05}))
     assert np.isfinite(out).all() and np.abs(out - value).max() < 255 * 0.15
 
 

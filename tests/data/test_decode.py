@@ -14,11 +14,7 @@ def as_file(image, kind="png", **options):
 
 
 def grey(values, mode="L"):
-    return (
-        Image.fromarray(np.asarray(values)).convert(mode)
-        if mode != "L"
-        else Image.fromarray(np.asarray(values))
-    )
+    return Image.fromarray(np.asarray(values)).convert(mode) if mode != "L" else Image.fromarray(np.asarray(values))
 
 
 def test_a_square_of_the_right_size_is_left_as_it_is():
@@ -49,9 +45,7 @@ def test_resizing_does_not_alias():
 
 def test_mean_is_kept():
     pixels = np.random.default_rng(1).integers(0, 256, (120, 120, 3), dtype=np.uint8)
-    np.testing.assert_allclose(
-        decode(as_file(Image.fromarray(pixels)), 30).mean((0, 1)), pixels.mean((0, 1)), atol=1.5
-    )
+    np.testing.assert_allclose(decode(as_file(Image.fromarray(pixels)), 30).mean((0, 1)), pixels.mean((0, 1)), atol=1.5)
 
 
 def test_jpeg_at_reduced_scale_agrees_with_full_decoding():
@@ -65,9 +59,7 @@ def test_jpeg_at_reduced_scale_agrees_with_full_decoding():
 
 def test_grey_is_repeated():
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(
-        decode(as_file(Image.fromarray(pixels)), 16), np.repeat(pixels[..., None], 3, -1)
-    )
+    np.testing.assert_array_equal(decode(as_file(Image.fromarray(pixels)), 16), np.repeat(pixels[..., None], 3, -1))
 
 
 def test_one_bit():

@@ -91,9 +91,7 @@ def test_given_folds_are_kept_and_renumbered():
 
 
 def test_given_folds_that_tear_a_patient_apart():
-    with pytest.raises(
-        InputError, match=r"1 slides or patients are in more than one fold \(number 4 in 0, 2\)"
-    ):
+    with pytest.raises(InputError, match=r"1 slides or patients are in more than one fold \(number 4 in 0, 2\)"):
         make_folds(np.zeros(6, int), given=np.array([0, 1, 2, 0, 1, 2]), groups=np.array([4, 1, 4, 4, 1, 4]))
 
 

@@ -57,9 +57,7 @@ def test_second_call_reads_the_map_and_nothing_heavy(make_folder, cache):
         "print(c.digest, c.images.sum(), *(m for m in heavy if m in sys.modules))"
     )
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
-    out = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert out.stdout.split() == [first.digest, str(first.images.sum())] and out.stderr == ""
 
 
@@ -109,9 +107,7 @@ def test_changed_image_is_decoded_anew(make_folder, cache):
     assert (after == [1, 2, 3]).all() and (before != after).any()
 
 
-@pytest.mark.parametrize(
-    "damage", ["short map", "no map", "short table", "no table", "no about", "other format"]
-)
+@pytest.mark.parametrize("damage", ["short map", "no map", "short table", "no table", "no about", "other format"])
 def test_damaged_entry_is_rebuilt(make_folder, cache, damage):
     folder = make_folder({"A": 2, "B": 2})
     expected = from_folder(folder, cache)
@@ -221,10 +217,7 @@ def test_synthetic_marrow_is_what_the_renderer_draws(cache):
 def test_load_by_name_and_by_path(make_folder, cache):
     drawn = load("synthetic_marrow", size=16, count=5, cache_dir=cache, progress=False)
     assert isinstance(drawn, CellSet) and len(drawn) == 5
-    assert (
-        drawn.digest
-        != load("synthetic_marrow", size=16, count=5, seed=1, cache_dir=cache, progress=False).digest
-    )
+    assert drawn.digest != load("synthetic_marrow", size=16, count=5, seed=1, cache_dir=cache, progress=False).digest
     assert len(load(make_folder({"A": 1, "B": 1}), size=8, cache_dir=cache, progress=False)) == 2
     assert set(DATASETS) == {"synthetic_marrow", "pbc", "cell_folder"}
 

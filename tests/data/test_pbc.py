@@ -56,9 +56,7 @@ def test_stages_are_told_by_file_names(published):
 def test_archive_gives_the_same_cells(published, archive, tmp_path):
     options = {"size": 16, "cache_dir": tmp_path / "cache", "progress": False}
     unpacked, zipped, of_folder = (load_pbc(path, **options) for path in (published, archive, archive.parent))
-    assert unpacked.classes == CLASSES and unpacked.labels.tolist() == [
-        c for c in range(10) for _ in range(2)
-    ]
+    assert unpacked.classes == CLASSES and unpacked.labels.tolist() == [c for c in range(10) for _ in range(2)]
     assert unpacked.names == zipped.names and unpacked.digest == zipped.digest == of_folder.digest
     np.testing.assert_array_equal(unpacked.images, zipped.images)
 

@@ -15,9 +15,7 @@ DATA = Path(os.environ.get("SMRJAX_DATA", Path(__file__).parents[3] / "shared" /
 COUNTS = {"PMY": 390, "MY": 750, "MMY": 670, "BNE": 1000, "SNE": 1000}
 COUNTS |= {"ERB": 250, "EO": 150, "BA": 120, "MO": 130, "LY": 100}
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / "pbc").is_dir(), reason=f"no cells in {DATA / 'pbc'} (set SMRJAX_DATA)"
-)
+pytestmark = pytest.mark.skipif(not (DATA / "pbc").is_dir(), reason=f"no cells in {DATA / 'pbc'} (set SMRJAX_DATA)")
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,7 @@ COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=9)
 
 def draw(counts, p, k, seed, epochs):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    batches = [
-        pk_batches(labels, classes_per_batch=p, per_class=k, seed=seed, epoch=e) for e in range(epochs)
-    ]
+    batches = [pk_batches(labels, classes_per_batch=p, per_class=k, seed=seed, epoch=e) for e in range(epochs)]
     return labels, batches
 
 

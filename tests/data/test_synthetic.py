@@ -191,9 +191,7 @@ def test_eosinophils_are_orange():
 
     eosinophil = orange(CLASSES.index("EOS"))
     for other in ("SNE", "BAS", "LYM", "MON"):
-        assert (
-            stats.mannwhitneyu(eosinophil, orange(CLASSES.index(other)), alternative="greater").pvalue < 1e-3
-        )
+        assert stats.mannwhitneyu(eosinophil, orange(CLASSES.index(other)), alternative="greater").pvalue < 1e-3
 
 
 @pytest.mark.skipif(not (REAL / "pbc").is_dir(), reason="no real cells (set SMRJAX_DATA)")
@@ -206,8 +204,7 @@ def test_nuclei_have_the_colour_of_real_ones(real, label):
         return density[density[..., 1] > 1.3].mean(0)
 
     photographs = [
-        violet(np.asarray(Image.open(p).convert("RGB")))
-        for p in sorted((REAL / "pbc" / real).glob("*.jpg"))[:12]
+        violet(np.asarray(Image.open(p).convert("RGB"))) for p in sorted((REAL / "pbc" / real).glob("*.jpg"))[:12]
     ]
     drawn = [violet(cell.image) for cell in cells("neutrophil") if cell.label == label][:40]
     a, b = np.mean(photographs, 0), np.mean(drawn, 0)

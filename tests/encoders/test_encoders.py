@@ -118,9 +118,7 @@ def test_a_batch_over_devices_gives_the_embeddings_of_the_whole_batch():
     @jax.jit
     @partial(jax.vmap, axis_name="device")
     def embed(images):
-        return model(axis_name="device").apply(
-            tiny_variables("densenet"), images, train=True, mutable=["batch_stats"]
-        )
+        return model(axis_name="device").apply(tiny_variables("densenet"), images, train=True, mutable=["batch_stats"])
 
     (parts, _), _ = embed(IMAGES.reshape(2, 2, 16, 16, 3))
     np.testing.assert_allclose(parts.reshape(whole.shape), whole, atol=1e-4)
@@ -134,9 +132,7 @@ def test_evaluation_is_the_same_for_an_image_alone_and_in_a_batch():
 
 
 def test_dropout_follows_its_key_in_training_alone():
-    first, again, other = (
-        train_forward(tiny_densenet(dropout=0.5), IMAGES, seed)[0][0] for seed in (0, 0, 1)
-    )
+    first, again, other = (train_forward(tiny_densenet(dropout=0.5), IMAGES, seed)[0][0] for seed in (0, 0, 1))
     assert (first == again).all() and (first != other).any()
 
 

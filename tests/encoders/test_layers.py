@@ -23,9 +23,7 @@ def test_depthwise_form_and_its_gradients_match_xla(height, kernel, strides, pad
         x, w = grown((2, *size, 3), 0), grown((kernel, kernel, 1, 3), 1)
         pads = pads_of(size, kernel, strides, padding)
         y, back = jax.vjp(lambda x, w: conv_depthwise(x, w, strides, pads), x, w)
-        expected, expected_back = jax.vjp(
-            lambda x, w: conv_plain(x, w, strides=strides, pads=pads, groups=3), x, w
-        )
+        expected, expected_back = jax.vjp(lambda x, w: conv_plain(x, w, strides=strides, pads=pads, groups=3), x, w)
         ct = grown(y.shape, 2)
         for ours, theirs in zip((y, *back(ct)), (expected, *expected_back(ct)), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-12)
@@ -68,9 +66,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        norm = batch_norm(
-            "norm", train, epsilon=1e-3, momentum=0.01, axis_name=self.axis_name, dtype=jnp.float32
-        )
+        norm = batch_norm("norm", train, epsilon=1e-3, momentum=0.01, axis_name=self.axis_name, dtype=jnp.float32)
         return norm(x)
 
 
@@ -83,16 +79,10 @@ def test_batch_norm_by_hand():
     y, new = Norm().apply(variables, jnp.asarray(x, jnp.float32), True, mutable=["batch_stats"])
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-3) * [2, 0.5] + [1, -1], atol=1e-4)
-    np.testing.assert_allclose(
-        new["batch_stats"]["norm"]["mean"], 0.99 * np.array([4, 6]) + 0.01 * mean, rtol=1e-5
-    )
-    np.testing.assert_allclose(
-        new["batch_stats"]["norm"]["var"], 0.99 * np.array([3, 0.2]) + 0.01 * var, rtol=1e-5
-    )
+    np.testing.assert_allclose(new["batch_stats"]["norm"]["mean"], 0.99 * np.array([4, 6]) + 0.01 * mean, rtol=1e-5)
+    np.testing.assert_allclose(new["batch_stats"]["norm"]["var"], 0.99 * np.array([3, 0.2]) + 0.01 * var, rtol=1e-5)
     y = Norm().apply(variables, jnp.asarray(x, jnp.float32), False)
-    np.testing.assert_allclose(
-        y, (x - [4, 6]) / np.sqrt(np.array([3.001, 0.201])) * [2, 0.5] + [1, -1], atol=1e-4
-    )
+    np.testing.assert_allclose(y, (x - [4, 6]) / np.sqrt(np.array([3.001, 0.201])) * [2, 0.5] + [1, -1], atol=1e-4)
 
 
 def test_batch_norm_over_a_device_axis_is_that_of_the_whole_batch():

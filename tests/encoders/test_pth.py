@@ -67,9 +67,7 @@ def write_pickles(path, body, arrays):
 
 WRITERS = pytest.mark.parametrize("write", [write_zip, write_pickles])
 NUMBERS = np.arange(12, dtype=np.float32)
-GOOD = table(
-    ("turned", tensor("7", (3, 2), (1, 3), 12, offset=2)), ("n", tensor("8", (), (), 1, kind="LongStorage"))
-)
+GOOD = table(("turned", tensor("7", (3, 2), (1, 3), 12, offset=2)), ("n", tensor("8", (), (), 1, kind="LongStorage")))
 ARRAYS = {"7": NUMBERS, "8": np.array([41])}
 
 
@@ -102,9 +100,7 @@ def test_runs_nothing(tmp_path, write):
     assert not victim.exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["torch.load", "numpy.load", "builtins.eval", "torch._utils._rebuild_parameter"]
-)
+@pytest.mark.parametrize("name", ["torch.load", "numpy.load", "builtins.eval", "torch._utils._rebuild_parameter"])
 def test_refuses_whatever_is_not_on_the_list_by_name(tmp_path, name):
     module, _, function = name.rpartition(".")
     write_zip(tmp_path / "w.pth", table(("w", named(module, function) + tupled(text("x")) + b"R")), {})

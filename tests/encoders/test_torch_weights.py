@@ -107,9 +107,7 @@ def test_every_array_has_its_own_place():
         placed = [x for x in jax.tree.leaves(variables) if np.asarray(x).any()]
         assert len(placed) == len(kept)
         sums = sorted(float(np.float64(state[k]).sum()) for k in kept)
-        np.testing.assert_allclose(
-            sorted(float(np.asarray(x, np.float64).sum()) for x in placed), sums, atol=1e-9
-        )
+        np.testing.assert_allclose(sorted(float(np.asarray(x, np.float64).sum()) for x in placed), sums, atol=1e-9)
 
 
 def broken(change):
@@ -135,9 +133,7 @@ def test_weights_of_another_network_are_refused_in_one_line():
     path = imagenet_weights("efficientnet_lite0")
     if not path.exists():
         pytest.skip("needs the extra [weights]")
-    with pytest.raises(
-        InputError, match=r"not the weights of densenet121 .*missing: .* and \d+ more; left"
-    ) as said:
+    with pytest.raises(InputError, match=r"not the weights of densenet121 .*missing: .* and \d+ more; left") as said:
         load_torch_weights(path, "densenet121", fresh("densenet121"))
     assert str(path) in str(said.value) and "\n" not in str(said.value)
 

@@ -61,9 +61,7 @@ def test_embedding_of_little(tmp_path, cells, case):
     if case == "flat":
         chosen.update(embeddings=np.zeros((180, 12)), curves={"neutrophil": np.zeros((5, 12))}, targets={})
     if case == "one dimension":
-        chosen.update(
-            embeddings=cells["embeddings"][:, :1], curves={"neutrophil": np.eye(2)[:, :1]}, targets={}
-        )
+        chosen.update(embeddings=cells["embeddings"][:, :1], curves={"neutrophil": np.eye(2)[:, :1]}, targets={})
     check_png(embedding_figure(tmp_path / "e.png", title=case, svg=False, **chosen))
 
 
@@ -136,9 +134,7 @@ def test_maturity_of_little(tmp_path, cells, case):
     check_png(path)
     words = svg_words(path.with_suffix(".svg"))
     assert words.count("no cells") == {"all nan": 4, "empty class": 1, "one cell": 3}.get(case, 0)
-    assert any(w.startswith("τ = –") for w in words) == (
-        case in ("all nan", "one class", "one cell", "one point")
-    )
+    assert any(w.startswith("τ = –") for w in words) == (case in ("all nan", "one class", "one cell", "one point"))
 
 
 def test_maturity_needs_cells_of_one_length(tmp_path, cells):
@@ -215,11 +211,7 @@ def test_true_maturity_of_little(tmp_path, cells, case):
     names = "abc" if case == "three readouts" else "a"
     recovered = {name: cells["t"] for name in names}
     kept = pick(cells)
-    check_png(
-        true_maturity_figure(
-            tmp_path / "t.png", recovered=recovered, truth=truth, title=case, svg=False, **kept
-        )
-    )
+    check_png(true_maturity_figure(tmp_path / "t.png", recovered=recovered, truth=truth, title=case, svg=False, **kept))
     with pytest.raises(ValueError, match="at least one readout"):
         true_maturity_figure(tmp_path / "t.png", recovered={}, truth=truth, title=case, **kept)
     with pytest.raises(ValueError, match="same number of cells"):
