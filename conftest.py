@@ -11,6 +11,8 @@ jax.config.update("jax_num_cpu_devices", 4)
 # A second run of the tests finds its programs compiled.
 CACHE = Path(os.environ.get("SMRJAX_CACHE", Path.home() / ".cache" / "smrjax"))
 jax.config.update("jax_compilation_cache_dir", str(CACHE / "xla-tests"))
+# Commands under test neither read nor leave anything in the user's own cache.
+os.environ["SMRJAX_CACHE"] = str(CACHE / "tests")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 REAL = Path(os.environ.get("SMRJAX_DATA", Path(__file__).parent.parent / "shared" / "data"))

@@ -1,13 +1,14 @@
 """Does SMR help? Every method on the same folds and seeds, then paired differences to the triplet baseline.
 
     python benchmarks/real_cells.py --data ../shared/data/pbc --lineages neutrophil=PMY,MY,MMY,BNE,SNE --seeds 0 1 -- \
-        --encoder efficientnet_lite0 --init imagenet --image-size 96 --frozen-stages 6 --precompute --epochs 8 --tta
+        --encoder efficientnet_lite0 --init imagenet --image-size 96 --frozen-stages 6 --precompute --epochs 5 --tta
 
 What stands behind ``--`` goes to `experiments.smr` for every method alike. Finished runs are not repeated and broken
 ones go on, so the same command takes up where it stopped. Prints a Markdown table.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -30,13 +31,14 @@ BASELINE = "TML"
 
 
 def score(fold: dict, name: str) -> float:
-    """A score of one fold; readouts of maturity are averaged over lineages."""
+    """A score of one fold, NaN where it is undefined; readouts of maturity are averaged over lineages."""
     scores = fold["scores"]
     if name in ("macro_f1", "off_by_one"):
-        return scores[name]
+        return scores.get(name, np.nan)
     readout, key = name.split("/")
-    values = [line[readout][key] for line in scores["readouts"].values() if readout in line]
-    return float(np.mean(values)) if values else float("nan")
+    values = [line[readout].get(key) for line in scores["readouts"].values() if readout in line]
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else np.nan
 
 
 SCORES = {
@@ -48,6 +50,7 @@ SCORES = {
 }
 TRUE_SCORES = {
     "tau to truth, line": "line/kendall_tau_true",
+    "tau to truth, Bézier": "bezier/kendall_tau_true",
     "within classes, line": "line/kendall_tau_true_within",
     "within classes, Bézier": "bezier/kendall_tau_true_within",
     "within classes, probabilities": "expected/kendall_tau_true_within",
@@ -56,19 +59,28 @@ TRUE_SCORES = {
 
 def train_all(options: argparse.Namespace, common: list[str]) -> dict[str, list[dict]]:
     """Folds by method: every summary that is there, and every run that is not."""
+    data = ["--data", options.data, *(["--lineages", *options.lineages] if options.lineages else []), *common]
+    # Runs under other options have other folders, so that nothing old is taken for new.
+    options.out = options.out / hashlib.sha256(" ".join(data).encode()).hexdigest()[:8]
     found: dict[str, list[dict]] = {}
     for method, words in METHODS.items():
         for seed in options.seeds:
             name = "-".join(w for w in (*words, f"seed{seed}") if not w.startswith("--"))
             folder = options.out / "smr" / name
             if not (folder / "summary.json").exists():
-                data = ["--data", options.data, "--seed", str(seed), "--out", str(options.out), "--name", name]
-                lineages = ["--lineages", *options.lineages] if options.lineages else []
-                fresh = [*words, *data, *lineages, *common]
-                again = ["--resume", str(folder)] if (folder / "config.json").exists() else fresh
+                fresh = [*words, *data, "--seed", str(seed), "--out", str(options.out), "--name", name]
+                again = ["--resume", str(folder)] if (folder / "run.json").exists() else fresh
                 subprocess.run([sys.executable, "-m", "experiments.smr", *again], check=True)
             found.setdefault(method, []).append(json.loads((folder / "summary.json").read_text())["folds"])
     return found
+
+
+def difference(mine: np.ndarray, base: np.ndarray) -> tuple[float, float, float] | None:
+    """Mean paired difference over seeds and folds and its 95 % interval; pairs with an undefined score are left out."""
+    both = np.isfinite(mine) & np.isfinite(base)
+    # Six folds, one of them tested and one for validation: a test part is a quarter of a training part.
+    d = paired_difference(mine[both], base[both], test_to_train=0.25)
+    return None if d["low"] is None else (d["mean"], d["low"], d["high"])
 
 
 def main() -> None:
@@ -89,25 +101,33 @@ def main() -> None:
         head: {method: np.array([[score(f, name) for f in seed] for seed in seeds]) for method, seeds in runs.items()}
         for head, name in names.items()
     }
+    differences = {
+        head: {
+            method: d
+            for method, mine in of.items()
+            if method != BASELINE and (d := difference(mine, of[BASELINE])) is not None
+        }
+        for head, of in values.items()
+    }
     print("| method |", " | ".join(names), "|\n|---|" + "---|" * len(names))
     for method in runs:
         cells = []
         for head in names:
-            mine, base = values[head][method], values[head][BASELINE]
-            text = f"{mine.mean():.3f}"
-            if method != BASELINE:
-                # Six folds, one of them tested and one for validation: a test part is a quarter of a training part.
-                d = paired_difference(mine, base, test_to_train=0.25)
-                text += f" ({d['mean']:+.3f} ± {(d['high'] - d['low']) / 2:.3f})"
+            text = f"{np.nanmean(values[head][method]):.3f}"
+            if method in differences[head]:
+                mean, low, high = differences[head][method]
+                text += f" ({mean:+.3f} ± {(high - low) / 2:.3f})"
             cells.append(text)
         print(f"| {method} |", " | ".join(cells), "|")
-    comparison_figure(
-        options.out / "comparison.png",
-        scores={head: {method: v.mean(0) for method, v in of.items()} for head, of in values.items()},
-        baseline=BASELINE,
-        title=f"Methods on {options.data.rstrip('/').split('/')[-1]}, same folds",
+    print(
+        comparison_figure(
+            options.out / "comparison.png",
+            scores=values,
+            baseline=BASELINE,
+            differences=differences,
+            title=f"Methods on {Path(options.data).stem}, same folds and seeds",
+        )
     )
-    print(options.out / "comparison.png")
 
 
 if __name__ == "__main__":

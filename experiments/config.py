@@ -29,17 +29,22 @@ class DataOptions:
     """Which cells, and how they are split."""
 
     data: str = "synthetic_marrow"
-    """synthetic_marrow, or a folder of class folders, or a CSV manifest (path,label[,slide][,fold])."""
+    """synthetic_marrow (rendered), a folder of class folders, a CSV manifest (path,label[,slide][,fold]), or the
+    published archive of peripheral blood cells (PBC_dataset_normal_DIB.zip)."""
     count: int = 1200
     """How many cells to render (synthetic_marrow only)."""
     image_size: int = 64
     """Side of the square images that the network sees, in pixels."""
     lineages: tuple[str, ...] = ()
     """Lineages, youngest stage first: neutrophil=PMY,MY,MMY,BNE,SNE erythroid=… By default the data's own."""
+    taxonomy: Path | None = None
+    """TOML file with the classes' titles and colours and the lineages; see smrjax/taxonomies/. By default the one that
+    comes with smrjax and knows all classes, if there is one."""
     folds: int = 6
     """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
     only_folds: tuple[int, ...] = ()
-    """Train these folds only, counted from 0; all if none is named."""
+    """Train these folds only, counted from 0; all if none is named, but of rendered cells under --preset quick the
+    first three."""
     cache: Path | None = None
     """Folder for decoded images; by default smrjax in the user's cache folder."""
 
@@ -102,7 +107,8 @@ class TrainOptions:
     seed: int = 0
     """Of splits, weights, batches, augmentation and dropout."""
     devices: int = 0
-    """Use this many devices; 0 for all there are. On CPUs, that many are simulated."""
+    """Use this many devices; 0 for all there are, or as many of them as divide a batch. On CPUs, that many are
+    simulated."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from smrjax.curves import Curve
@@ -62,10 +63,9 @@ def draw_pictures(
     if not ordered:
         return drawn
 
-    first = folder / f"fold_{folds[0]}"
-    with np.load(first / "curves.npz") as arrays:
-        stored = {name: arrays[name] for name in arrays.files}
-    curves = {name: Curve(stored[f"control_{name}"]) for name in ordered}
+    fitted = [_arrays(folder / f"fold_{fold}" / "curves.npz") for fold in folds]
+    stored = fitted[0]
+    curves = {name: Curve(jnp.asarray(stored[f"control_{name}"])) for name in ordered}
     drawn.append(
         embedding_figure(
             out / "embedding.png",
@@ -81,7 +81,8 @@ def draw_pictures(
     t = {name: np.concatenate([test[f"t_{name}"] for test in tests]) for name in names}
     # A method whose own curve is that line is not shown twice.
     names = [name for name in names if name == names[0] or not np.allclose(t[name], t[names[0]], equal_nan=True)]
-    places = {name: stored[f"targets_{name}"] for name in ordered}
+    # What differs between folds (places by frequency, the classifier) is shown as its mean.
+    places = {name: np.mean([one[f"targets_{name}"] for one in fitted], 0) for name in ordered}
     even = {name: np.linspace(0, 1, len(members)) for name, members in ordered.items()}
     drawn.append(
         maturity_figure(
@@ -91,7 +92,14 @@ def draw_pictures(
                     TITLES[name],
                     t[name],
                     places if name == names[0] else even,
-                    nearest=_nearest(cells, rows, labels, t[name], ordered, places if name == names[0] else even),
+                    boundaries={
+                        line: np.mean([one[f"boundaries_{name}_{line}"] for one in fitted], 0)
+                        for line in ordered
+                        if f"boundaries_{name}_{line}" in stored
+                    },
+                    nearest=_nearest(
+                        cells, rows, labels, np.concatenate([test[f"missed_{name}"] for test in tests]), ordered
+                    ),
                 )
                 for name in names[:2]
             ],
@@ -115,29 +123,32 @@ def draw_pictures(
 
 
 def _test_part(fold: Path) -> dict[str, np.ndarray]:
-    """Arrays of the test cells of a fold: rows, labels, predicted, place, and raw t by readout."""
-    with np.load(fold / "embeddings.npz") as arrays:
-        test = arrays["part"] == 2
-        found = {name: arrays[name][test] for name in arrays.files if len(arrays[name]) == len(test)}
+    """Arrays of the test cells of a fold: rows, labels, predicted, place; by readout raw t and distance to target."""
+    arrays = _arrays(fold / "embeddings.npz")
+    test = arrays["part"] == 2
+    found = {name: array[test] for name, array in arrays.items()}
     found["rows"] = np.flatnonzero(test)
     found.setdefault("place", found["embeddings"])
     return found
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _nearest(
     cells: CellSet,
     rows: np.ndarray,
     labels: np.ndarray,
-    t: np.ndarray,
+    missed: np.ndarray,
     lineages: dict[str, list[int]],
-    targets: dict[str, np.ndarray],
     count: int = 2,
 ) -> dict[int, np.ndarray]:
-    """Images of the cells of each class that lie closest to its target."""
+    """Images of the cells of each class that lie closest to its target, in all dimensions of the embedding."""
     nearest = {}
-    for name, members in lineages.items():
-        for c, target in zip(members, targets[name], strict=True):
-            own = np.flatnonzero(labels == c)
-            best = own[np.argsort(np.abs(t[own] - target), kind="stable")[:count]]
-            nearest[c] = np.asarray(cells.images[rows[best]])
+    for c in (c for members in lineages.values() for c in members):
+        own = np.flatnonzero(labels == c)
+        best = own[np.argsort(missed[own], kind="stable")[:count]]
+        nearest[c] = np.asarray(cells.images[rows[best]])
     return nearest

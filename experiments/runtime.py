@@ -1,9 +1,10 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
+import contextlib
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from smrjax.errors import InputError
@@ -26,7 +27,8 @@ def prepare_jax(devices: int, compile_cache: Path | None) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def stop_flag() -> Callable[[], bool]:
+@contextlib.contextmanager
+def stop_flag() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into a wish that is asked for between steps; the second one ends at once."""
     asked = False
 
@@ -35,11 +37,14 @@ def stop_flag() -> Callable[[], bool]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        print("\nstopping after this step …", file=sys.stderr, flush=True)
+        print("\nstopping as soon as the state is saved …", file=sys.stderr, flush=True)
 
-    signal.signal(signal.SIGINT, note)
-    signal.signal(signal.SIGTERM, note)
-    return lambda: asked
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(main: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from experiments.config import (
     parse,
     to_json,
 )
-from experiments.crossval import cross_validate, prepare
+from experiments.crossval import check_same, cross_validate, prepare, start_run
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table
 from smrjax.curves import CURVES
@@ -27,7 +27,7 @@ from smrjax.errors import InputError
 from smrjax.method import PULLS, Method, smr, softmax, tml
 from smrjax.targets import TARGETS
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import create_run, read_json, write_json
+from smrjax.train.folder import read_json
 
 if TYPE_CHECKING:
     from builtins import str as CurveName
@@ -59,6 +59,8 @@ class SmrOptions:
     """L1 distance averaged over dimensions, or summed (the paper's letter; collapses the embedding at alpha 0.2)."""
     ends: Literal["extend", "clamp"] = "extend"
     """Beyond a curve's ends: go on along the tangent, or stop there (no pull)."""
+    scale: Literal["parameter", "length"] = "parameter"
+    """Of the projected pull: |t - target| as printed, or times the curve's length, which makes it a distance."""
     warmup: int = 0
     """Epochs with triplets alone before the pull sets in."""
 
@@ -68,7 +70,7 @@ class Config:
     """All options of a run."""
 
     preset: Literal["quick", "paper"] = "quick"
-    """Where defaults come from: minutes on two cores (the first three of six folds), or the paper's set-up."""
+    """Where defaults come from: minutes on two cores (three folds of rendered cells), or the paper's set-up."""
     smr: SmrOptions = block(SmrOptions)
     data: DataOptions = block(DataOptions)
     encoder: EncoderOptions = block(EncoderOptions)
@@ -80,9 +82,10 @@ PAPER = Config(
     preset="paper",
     data=DataOptions(image_size=224, count=4560),
     encoder=EncoderOptions(encoder="densenet121", init="imagenet"),
-    train=TrainOptions(epochs=300, patience=50, learning_rate=1e-4, grid_every=1),
+    # Random crops and rotations are the paper's whole augmentation.
+    train=TrainOptions(epochs=300, patience=50, learning_rate=1e-4, grid_every=1, flips=False, zoom=0.0, stain=0.0),
 )
-PRESETS = {"quick": Config(data=DataOptions(only_folds=(0, 1, 2))), "paper": PAPER}
+PRESETS = {"quick": Config(), "paper": PAPER}
 
 #: Heading -> score of the closing table.
 COLUMNS = {
@@ -104,25 +107,37 @@ def main() -> None:
         stored = from_json(Config, read_json(folder / "config.json"))
         config = replace(stored, run=replace(stored.run, resume=config.run.resume))
     prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
-    smr_options = config.smr
-    if smr_options.method == "frozen":
-        # No epoch, and no embedding layer that nobody trained: the pooled features themselves.
-        config = replace(
-            config,
-            train=replace(config.train, epochs=0),
-            encoder=replace(config.encoder, embedding_dim=0),
-        )
-    warn_of_collapse(smr_options, config.encoder.embedding_dim)
-    prepared = prepare(config, lambda taxonomy: method_of(smr_options, taxonomy))
-    if not config.run.resume:
-        name = config.run.name or default_name(config)
-        folder = create_run(config.run.out, "smr", name)
-        write_json(folder / "config.json", to_json(config))
+    if config.run.resume:
+        prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
+        check_same(folder, prepared)
+    else:
+        config = resolved(config)
+        prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
+        warn_of_collapse(config.smr, config.encoder.embedding_dim)
+        folder = start_run(config, prepared, "smr", config.run.name or default_name(config), to_json(config))
     summary = cross_validate(config, prepared, folder, title=title(config))
-    print(f"\n{summary['title']}\n{table(summary, COLUMNS)}\n")
+    print(f"\n{summary['title']}\n{table(summary, COLUMNS)}")
+    if config.smr.method == "smr":
+        print("tau: along the method's own curves; summary.json has it along curves fitted afterwards, too\n")
+    else:
+        print("tau: along a line fitted to the class means afterwards\n")
     for path in summary.get("pictures", []):
         print(path)
     print(folder / "summary.json")
+
+
+def resolved(config: Config) -> Config:
+    """The options with every default that depends on another one filled in, as config.json shows them."""
+    smr_options, data = config.smr, config.data
+    if smr_options.alpha is None:
+        smr_options = replace(smr_options, alpha=0.6 if PULLS[smr_options.loss][0] else 0.2)
+    if config.preset == "quick" and data.data == "synthetic_marrow" and not data.only_folds:
+        data = replace(data, only_folds=tuple(range(min(3, data.folds))))
+    config = replace(config, smr=smr_options, data=data)
+    if smr_options.method != "frozen":
+        return config
+    # No epoch, and no embedding layer that nobody trained: the pooled features themselves.
+    return replace(config, train=replace(config.train, epochs=0), encoder=replace(config.encoder, embedding_dim=0))
 
 
 def warn_of_collapse(options: SmrOptions, embedding_dim: int) -> None:
@@ -133,7 +148,7 @@ def warn_of_collapse(options: SmrOptions, embedding_dim: int) -> None:
     """
     if options.method != "smr" or options.loss != "normal":
         return
-    alpha = 0.2 if options.alpha is None else options.alpha
+    alpha = options.alpha or 0.0
     strength = alpha / max(1 - alpha, 1e-9) / (1 if options.l1 == "sum" else embedding_dim)
     if strength > 0.01:
         warnings.warn(
@@ -149,6 +164,10 @@ def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:
     Raises:
         InputError: if it needs lineages and there are none.
     """
+    if options.alpha is None or not 0 <= options.alpha <= 1:
+        raise InputError(f"--alpha {options.alpha}: give a number from 0 to 1")
+    if options.margin < 0 or options.warmup < 0:
+        raise InputError("--margin and --warmup: give 0 or more")
     if options.method in ("tml", "frozen"):
         return tml(margin=options.margin)
     if options.method == "softmax":
@@ -164,6 +183,7 @@ def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:
         margin=options.margin,
         l1=options.l1,
         ends=options.ends,
+        scale=options.scale,
         warmup=options.warmup,
     )
 

@@ -2,19 +2,17 @@
 
 import csv
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+import smrjax
 from smrjax.data import CellSet
 from smrjax.evaluate.statistics import interval
 from smrjax.train.folder import atomic, read_json, write_json
 
 #: Packages whose versions decide about results.
-PACKAGES = ("smrjax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn")
 
 
 def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str) -> dict[str, Any]:
@@ -25,19 +23,32 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
     """
     results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]
     flat = [_flatten(result["scores"]) for result in results]
-    names = [name for name in flat[0] if all(isinstance(scores.get(name), (int, float)) for scores in flat)]
+    # A score that a fold leaves undefined (the precision of a class never named) is None there and counts elsewhere.
+    names = [n for n in dict.fromkeys(n for scores in flat for n in scores) if any(_defined(s.get(n)) for s in flat)]
     summary = {
         "title": title,
-        "scores": {name: interval(np.array([scores[name] for scores in flat])) for name in names},
+        "scores": {
+            name: interval([s[name] for s in flat if _defined(s.get(name))])
+            | {"values": [s[name] if _defined(s.get(name)) else None for s in flat]}
+            for name in names
+        },
         "folds": [{k: v for k, v in result.items() if k != "history"} for result in results],
         "config": read_json(folder / "config.json"),
         "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
-        "command": " ".join(["python", "-m", f"experiments.{folder.parent.name}", *sys.argv[1:]]),
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "command": read_json(folder / "run.json")["command"],
+        "versions": {"python": platform.python_version(), "smrjax": smrjax.__version__} | _versions(),
     }
     write_json(folder / "summary.json", summary)
     _merge_predictions(folder, folds)
     return summary
+
+
+def _defined(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _versions() -> dict[str, str]:
+    return {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"] in PACKAGES}
 
 
 def _flatten(scores: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -70,12 +81,17 @@ def table(summary: dict[str, Any], columns: dict[str, str]) -> str:
     lines = ["fold".ljust(8) + "".join(head.rjust(max(len(head) + 3, 12)) for head in shown)]
     for i, fold in enumerate(summary["folds"]):
         values = (summary["scores"][name]["values"][i] for name in shown.values())
-        lines.append(str(fold["fold"]).ljust(8) + _cells(shown, (f"{value:.3f}" for value in values)))
+        lines.append(str(fold["fold"]).ljust(8) + _cells(shown, map(_number, values)))
     stats = [summary["scores"][name] for name in shown.values()]
-    lines.append("mean".ljust(8) + _cells(shown, (f"{s['mean']:.3f}" for s in stats)))
+    lines.append("mean".ljust(8) + _cells(shown, (_number(s["mean"]) for s in stats)))
     if len(summary["folds"]) > 1:
-        lines.append("± 95 %".ljust(8) + _cells(shown, (f"{(s['high'] - s['low']) / 2:.3f}" for s in stats)))
+        halves = (None if s["low"] is None else (s["high"] - s["low"]) / 2 for s in stats)
+        lines.append("± 95 %".ljust(8) + _cells(shown, map(_number, halves)))
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _cells(heads: dict[str, str], words: Any) -> str:

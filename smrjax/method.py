@@ -34,7 +34,7 @@ PULLS = {
 
 @dataclass(frozen=True)
 class Method:
-    """Three pure functions (see the module's text); ``trains_head`` says that `init_head` returns parameters."""
+    """Three pure functions (see the module's text)."""
 
     name: str
     init_head: Callable[[jax.Array, int], Any]
@@ -103,6 +103,7 @@ def smr(
     margin: float = 0.1,
     l1: str = "mean",
     ends: str = "extend",
+    scale: str = "parameter",
     warmup: int = 0,
     reducer: dict[str, Any] | None = None,
 ) -> Method:
@@ -121,12 +122,16 @@ def smr(
         margin: Triplet margin; a curve is at least (stages - 1) margins long.
         l1: "mean" over dimensions, or "sum", the paper's letter (see `losses.normal`).
         ends: "extend" pulls cells beyond a curve's end along its tangent, "clamp" lets them be.
+        scale: Of the pull along the curve, "parameter" or "length" (see `losses.projected`).
         warmup: Epochs with the triplet term alone.
         reducer: Keyword arguments of `losses.tsne.fit`.
 
     Raises:
         ValueError: for an unknown name, or a taxonomy without a lineage of two classes.
     """
+    for name, choices in ((curve, CURVES), (targets, TARGETS), (pull, PULLS)):
+        if name not in choices:
+            raise ValueError(f"{name!r} is none of {', '.join(choices)}")
     lineages = {line.name: line.classes for line in taxonomy.lineages if len(line.classes) > 1}
     if not lineages:
         raise ValueError("SMR needs a lineage of at least two classes")
@@ -139,9 +144,8 @@ def smr(
     def fit_of(order: int) -> Callable[..., Curve]:
         if curve != "fixed":
             return CURVES[curve]
-        # One axis a lineage keeps the fixed directions orthonormal.
         return lambda means, *args, **kwargs: fixed_line(
-            means, *args, direction=jax.nn.one_hot(order, means.shape[-1]), **kwargs
+            means, *args, direction=_fixed_direction(order, len(lineages), means.shape[-1]), **kwargs
         )
 
     def refit(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
@@ -165,7 +169,7 @@ def smr(
         refits = jnp.zeros((), jnp.int32) if goal is None else goal["refits"] + 1
         return {"curves": curves, "targets": places, "reducer": network, "refits": refits}
 
-    pull_of = partial(projected, ends=ends) if along else partial(normal, l1=l1)
+    pull_of = partial(projected, ends=ends, scale=scale) if along else partial(normal, l1=l1)
 
     def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
         triplets, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
@@ -182,9 +186,17 @@ def smr(
     return Method("smr", _no_head, refit, loss)
 
 
+def _fixed_direction(order: int, count: int, dim: int) -> jax.Array:
+    """One axis a lineage; where there are fewer axes than lineages, directions evenly spread over a half plane."""
+    if count <= dim:
+        return jax.nn.one_hot(order, dim)
+    angle = jnp.pi * order / count
+    return jnp.zeros(dim).at[:2].set(jnp.array([jnp.cos(angle), jnp.sin(angle)]))
+
+
 def place_of(goal: Goal, z: jax.Array) -> jax.Array:
     """Embeddings in the space in which a goal's curves live: the reduced one where it has a reducer."""
-    return tsne.embed(goal["reducer"], z) if goal["reducer"] else z
+    return tsne.embed(goal["reducer"], z) if goal.get("reducer") else z
 
 
 def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
@@ -198,7 +210,7 @@ def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Ar
         By lineage, raw t Float[N] (below 0 or above 1 beyond the ends; clip it for the maturity) and the distance to
         the curve, Float[N], in the space in which the curve lives.
     """
-    if not goal:
+    if "curves" not in goal:
         return {}
     place = place_of(goal, z)
     return {

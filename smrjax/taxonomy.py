@@ -166,7 +166,13 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
         raise InputError(f"{path}: {error}") from None
 
 
-def for_classes(classes: Sequence[str], lineages: Sequence[Lineage] | None = None, *, name: str = "cells") -> Taxonomy:
+def for_classes(
+    classes: Sequence[str],
+    lineages: Sequence[Lineage] | None = None,
+    *,
+    own: Taxonomy | None = None,
+    name: str = "cells",
+) -> Taxonomy:
     """A taxonomy for classes in a given order, as a folder of images has them.
 
     If one of `BUNDLED` knows all these codes, its titles, colours and lineages (of the classes that are
@@ -175,10 +181,11 @@ def for_classes(classes: Sequence[str], lineages: Sequence[Lineage] | None = Non
     Args:
         classes: Codes in the order of the labels.
         lineages: Replace the ones known, if not empty.
+        own: A taxonomy that knows all these codes, instead of `BUNDLED`.
         name: Of the new taxonomy, where none of `BUNDLED` fits.
 
     Raises:
-        InputError: for lineages that do not fit the classes.
+        InputError: for lineages that do not fit the classes, or a class that `own` does not know.
 
     Example:
         >>> taxonomy = for_classes(["blue", "red"], parse_lineages(["ripe=red,blue"]))
@@ -189,13 +196,16 @@ def for_classes(classes: Sequence[str], lineages: Sequence[Lineage] | None = Non
     chosen = tuple(lineages or ())
     titles = classes
     colours = None
-    for known in map(load_taxonomy, BUNDLED):
+    unknown = sorted(set(classes) - set(own.classes)) if own else []
+    if own and unknown:
+        raise InputError(f"taxonomy {own.name}: does not know the class {unknown[0]} of the data; add it there")
+    for known in [own] if own else map(load_taxonomy, BUNDLED):
         if classes and set(classes) <= set(known.classes):
             place = [known.classes.index(code) for code in classes]
             name, titles = known.name, tuple(known.titles[i] for i in place)
             if not chosen:
-                own = [Lineage(line.name, tuple(c for c in line.classes if c in classes)) for line in known.lineages]
-                chosen = tuple(line for line in own if line.classes)
+                here = [Lineage(line.name, tuple(c for c in line.classes if c in classes)) for line in known.lineages]
+                chosen = tuple(line for line in here if line.classes)
                 colours = tuple(known.colours[i] for i in place)
             break
     check_lineages(chosen, classes)

@@ -1,4 +1,4 @@
-"""Straight lines: with a fixed direction and length, and along the class means' largest singular vector (SMR, II-A)."""
+"""Straight lines: of fixed direction and length, and along the class means' largest singular vector (SMR, III-A)."""
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,11 @@ def fixed_line(
 ) -> Curve:
     """A line of given direction and length, centred on the class means (SMR, first curve model).
 
-    The paper gives neither direction nor length. Here a direction that is not given is that of the previous line, or
-    the first axis; several lineages want one axis each. A length that is not given is that of the previous line; at
-    the first fit it is the lineage's span, the largest distance between two class means, at least `min_length`.
+    The paper centres the line on the lineage's embeddings; here every class counts alike, however many cells it has, as
+    in the other fits. The paper gives neither direction nor length: a direction that is not given is that of the
+    previous line, or the first axis; several lineages want one axis each. A length that is not given is that of the
+    previous line; at the first fit it is the lineage's span, the largest distance between two class means, at least
+    `min_length`.
 
     Args:
         class_means: Float[C, D], stages in maturity order.

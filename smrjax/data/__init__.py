@@ -7,10 +7,10 @@ from smrjax.data.cellset import CellSet
 from smrjax.data.load import load_folder, load_pbc, load_synthetic
 from smrjax.errors import InputError
 
+#: Sets with a name: each takes count, size, seed, cache_dir and progress, and may ignore the first and third.
 DATASETS: dict[str, Callable[..., CellSet]] = {
     "synthetic_marrow": load_synthetic,
-    "pbc": load_pbc,
-    "cell_folder": load_folder,
+    "pbc": lambda *, count, seed, **how: load_pbc(**how),
 }
 
 
@@ -26,8 +26,8 @@ def load(
     """The cells that ``--data`` names.
 
     Args:
-        spec: ``synthetic_marrow``, ``pbc``, or the path of a folder of class folders or of a CSV manifest
-            (``./pbc`` for a folder of that name).
+        spec: A name in `DATASETS`, or the path of a folder of class folders, of a CSV manifest, or of the
+            published archive of ``pbc`` (``./pbc`` for a folder of that name).
         size: Pixels a side.
         count: How many cells to draw, for synthetic_marrow alone.
         seed: Of the drawn set.
@@ -37,14 +37,14 @@ def load(
     Raises:
         InputError: in one line, for anything wrong with the data.
     """
-    if str(spec) == "synthetic_marrow":
-        return load_synthetic(count, size=size, seed=seed, cache_dir=cache_dir, progress=progress)
-    if str(spec) == "pbc":
-        return load_pbc(size=size, cache_dir=cache_dir, progress=progress)
+    if str(spec) in DATASETS:
+        return DATASETS[str(spec)](count=count, size=size, seed=seed, cache_dir=cache_dir, progress=progress)
     if size < 1:
         raise InputError(f"--image-size {size}: give 1 pixel or more")
     if not Path(spec).expanduser().exists():
-        raise InputError(f"--data {spec}: there is no such folder or manifest; or say synthetic_marrow or pbc")
+        raise InputError(f"--data {spec}: there is no such folder or manifest; or say {' or '.join(DATASETS)}")
+    if Path(spec).suffix.lower() == ".zip":
+        return load_pbc(spec, size=size, cache_dir=cache_dir, progress=progress)
     return load_folder(spec, size=size, cache_dir=cache_dir, progress=progress)
 
 

@@ -1,6 +1,7 @@
 """Augmentation on the device: stain jitter, then one affine warp for crop, rotation, flip and zoom."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -131,11 +132,11 @@ def restain(densities: jax.Array, dyes: jax.Array, light: jax.Array) -> jax.Arra
     return planes.reshape(batch, 3, height, width).transpose(0, 2, 3, 1)
 
 
-def dihedral(images: jax.Array, k: int) -> jax.Array:
+def dihedral(images: Any, k: int) -> Any:
     """One of the eight flips and quarter turns of square images, without interpolation.
 
     Args:
-        images: [B, S, S, C] of any type.
+        images: [B, S, S, C] of any type, of numpy (a view comes back) or JAX.
         k: 0 to 7: k % 4 quarter turns, mirrored left-right first from 4 on; 0 changes nothing.
 
     Returns:
@@ -149,4 +150,6 @@ def dihedral(images: jax.Array, k: int) -> jax.Array:
     if not 0 <= k < 8:
         raise ValueError(f"k must be 0 to 7, not {k}")
     mirrored = images[:, :, ::-1] if k >= 4 else images
-    return jnp.rot90(mirrored, k % 4, axes=(1, 2))
+    if k % 2:
+        mirrored = mirrored.swapaxes(1, 2)
+    return mirrored[:, :: -1 if k % 4 in (1, 2) else 1, :: -1 if k % 4 in (2, 3) else 1]

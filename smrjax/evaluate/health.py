@@ -136,7 +136,7 @@ _WARNINGS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
         "span",
         lambda value: value < LOWEST_SPAN,
         "The ends of the {lineage} curve lie within the triplet margin (span {value:.2g}): youngest and "
-        "oldest cells cannot be told apart along it; raise the curve's least length or lower alpha.",
+        "oldest cells cannot be told apart along it; raise the margin or lower alpha.",
     ),
     (
         "straightness",
@@ -148,7 +148,7 @@ _WARNINGS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
         "beyond",
         lambda value: value > HIGHEST_BEYOND,
         "{value:.0%} of the {lineage} cells lie beyond the ends of their curve: it is too short to order "
-        "them; raise its least length, or refit it to the class means.",
+        "them; raise the margin (a line has the length of stages - 1 margins at least), or lower alpha.",
     ),
     (
         "active_triplets",

@@ -45,6 +45,35 @@ def expected_stage(probabilities: np.ndarray, stage: np.ndarray, lineage_index: 
     return np.divide(weighted, mass, out=np.full(len(p), np.nan), where=mass > 0)
 
 
+def stage_boundaries(t: np.ndarray, stages: np.ndarray, count: int) -> np.ndarray:
+    """Where a classifier's decision passes from each stage to the next along a curve.
+
+    Between stage i and i + 1 it is the t that leaves fewest places on the wrong side: places of stage i or less after
+    it, of a later stage before it. So there is one boundary between any two stages, in order, whatever the classifier
+    does; a stage that it never names lies between two boundaries in one place.
+
+    Args:
+        t: Places along the curve, ascending, Float[n].
+        stages: Decided on there, Int[n].
+        count: How many stages there are, C.
+
+    Returns:
+        Float64[C - 1], ascending.
+
+    >>> stage_boundaries(np.array([0.0, 0.2, 0.4, 0.6, 0.8]), np.array([0, 0, 1, 1, 2]), 3).round(6).tolist()
+    [0.3, 0.7]
+    """
+    t, stages = np.asarray(t, np.float64), np.asarray(stages)
+    edges = np.concatenate([t[:1], (t[1:] + t[:-1]) / 2, t[-1:]])
+    out = []
+    for i in range(count - 1):
+        late = stages > i
+        # Before edge k lie the places 0 to k - 1.
+        wrong = np.concatenate([[0], np.cumsum(late)]) + np.concatenate([np.cumsum(~late[::-1])[::-1], [0]])
+        out.append(edges[wrong.argmin()])
+    return np.array(out)
+
+
 def maturity_scores(
     t: np.ndarray, labels: np.ndarray, stage: np.ndarray, *, true_maturity: np.ndarray | None = None
 ) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """RBF support vector machine on embeddings: C and gamma from a grid within the training part."""
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,19 +152,24 @@ def calibrate(result: SVMResult, embeddings: np.ndarray, labels: np.ndarray) -> 
 def save_svm(stem: str | Path, result: SVMResult) -> tuple[Path, Path]:
     """Write ``stem.skops`` (the estimator) and ``stem.npz`` (arrays, enough for numpy to predict).
 
+    Where skops is not installed, a warning says so and the arrays alone are written.
+
     Returns:
         The two paths.
 
     Raises:
         ValueError: for a result of `fit_svm_at`, which has no estimator.
     """
-    from skops.io import dump
-
     if result.estimator is None:
         raise ValueError("fit_svm_at gives arrays alone; save what fit_svm gives")
 
     skops, plain = Path(f"{stem}.skops"), Path(f"{stem}.npz")
-    dump(result.estimator, skops)
+    try:
+        from skops.io import dump
+    except ImportError:
+        warnings.warn(f"without skops {skops} is not written; {plain} holds the same machine", stacklevel=2)
+    else:
+        dump(result.estimator, skops)
     np.savez(plain, C=result.C, **vars(result.model))
     return skops, plain
 

@@ -36,19 +36,21 @@ def comparison_figure(
     scores: Mapping[str, Mapping[str, Sequence[float] | np.ndarray]],
     baseline: str | None,
     title: str,
+    differences: Mapping[str, Mapping[str, tuple[float, float, float]]] | None = None,
     svg: bool = True,
 ) -> Path:
     """Draws a panel per score and a line per method: folds as dots, the mean, and its 95 % interval.
 
-    The numbers at the right are the mean and, where the folds pair up with the baseline's, the mean
-    difference with its paired 95 % interval (Student's t over folds). Differences whose interval leaves out
-    zero are set in colour; nothing is corrected for the number of methods.
+    The numbers at the right are the mean and, where it is given, the difference to the baseline with its interval.
+    Differences whose interval leaves out zero are set in colour; nothing is corrected for the number of methods.
 
     Args:
         path: the PNG to write; with `svg` its SVG goes beside it.
         scores: score name -> method name -> one value per fold (or fold and seed), in the same order for
             every method; NaN and methods without values are left out. Larger is better.
         baseline: the method whose mean is drawn as a line, or None.
+        differences: score name -> method name -> difference to the baseline and the low and high end of its 95 %
+            interval, as `smrjax.evaluate.statistics.paired_difference` gives them.
         title: one sentence that says what is seen.
         svg: also write the SVG.
 
@@ -95,12 +97,11 @@ def comparison_figure(
                     axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
                 axes.plot(mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4)
                 words, clear = number(mean, 3), 0
-                if baseline is not None and method != baseline and own.shape == base.shape:
-                    difference, half = interval(own - base)
-                    words += f"\n{number(difference, 3, sign=True)}"
-                    if np.isfinite(half):
-                        words += f" ± {number(half, 3)}"
-                        clear = int(np.sign(difference)) if abs(difference) > half else 0
+                found = (differences or {}).get(score, {}).get(method)
+                if found is not None:
+                    difference, low, high = found
+                    words += f"\n{number(difference, 3, sign=True)} ± {number((high - low) / 2, 3)}"
+                    clear = 1 if low > 0 else -1 if high < 0 else 0
                 style: dict[str, Any] = {"va": "center", "fontsize": 7.2, "linespacing": 1.15}
                 style |= {
                     "color": (INK, SERIES[2], BOUNDARY)[clear],
@@ -114,9 +115,9 @@ def comparison_figure(
         words = "Small dots: folds. Large dots and bars: mean and 95 % interval (Student's t over folds)."
         if baseline is not None:
             words += (
-                f" Dashed: mean of {baseline}. At the right: the mean, and the paired difference to it"
-                " with its 95 % interval; bold green or red where it leaves out zero, not corrected for the"
-                " number of methods."
+                f" Dashed: mean of {baseline}. At the right: the mean, and the paired difference to {baseline} with its"
+                " 95 % interval, corrected for the training cells that folds share; bold green or red where it leaves"
+                " out zero, not corrected for the number of methods."
             )
         caption(figure, words, gap=0.35)
         heading(figure, title, gap=0.3)

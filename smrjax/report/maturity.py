@@ -46,7 +46,8 @@ class Readout:
         name: what stands above the panel.
         t: [N] raw position of each cell on the curve of its lineage; may leave [0, 1]; NaN outside a lineage.
         targets: lineage -> [C] targets of its classes in maturity order.
-        boundaries: lineage -> [C-1] positions where the decision changes; midway between targets if absent.
+        boundaries: lineage -> [C-1] positions where the classifier's decision changes; midway between targets if
+            absent.
         nearest: class index -> u8 [K, H, W, 3] square cells next to the class's target; may be left out.
     """
 
@@ -127,12 +128,20 @@ def maturity_figure(
             figure,
             "Raw position t along the curve of each lineage, which runs from t = 0 to t = 1 (white band). "
             "Ridges: density per class, each scaled to its own peak; dots: cells. Upright bars: targets. "
-            "Dashed red lines: decision boundaries. Triangles at the rim: cells further out. "
+            f"Dashed red lines: {_boundaries_in_words(readouts)}. Triangles at the rim: cells further out. "
             "τ: Kendall's tau-b of t and stage."
             + (" Images: the cells nearest to each target." if any(b[3] for b in blocks) else ""),
         )
         heading(figure, title, gap=0.1)
     return Path(path)
+
+
+def _boundaries_in_words(readouts: Sequence[Readout]) -> str:
+    if all(readout.boundaries for readout in readouts):
+        return "where the classifier's decision changes along the curve"
+    if any(readout.boundaries for readout in readouts):
+        return "where the classifier's decision changes along the curve, or midway between targets in a reduced space"
+    return "midway between targets"
 
 
 def _span(positions: Sequence[np.ndarray], inside: np.ndarray) -> tuple[float, float]:

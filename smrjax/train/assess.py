@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from smrjax.data.cellset import CellSet
-from smrjax.evaluate.readouts import compare_readouts, expected_stage
+from smrjax.evaluate.readouts import compare_readouts, expected_stage, stage_boundaries
 from smrjax.evaluate.scores import score_report
-from smrjax.evaluate.svm import calibrate, fit_svm, save_svm
+from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, save_svm
 from smrjax.method import Goal, place_of, read_maturity, smr
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import atomic
@@ -30,15 +30,17 @@ class Readout:
     Attributes:
         raw_t: By lineage, Float[n]: below 0 or above 1 beyond the curve's ends.
         distance: By lineage, Float[n]: to the curve, in the space in which the curve lives.
+        from_target: By lineage, Float[n, stages]: to the place of each stage on the curve.
     """
 
     raw_t: dict[str, np.ndarray]
     distance: dict[str, np.ndarray]
+    from_target: dict[str, np.ndarray]
 
 
 def read_curves(
     goal: Goal, z: np.ndarray, z_train: np.ndarray, y_train: np.ndarray, taxonomy: Taxonomy
-) -> tuple[dict[str, Readout], Goal]:
+) -> tuple[dict[str, Readout], dict[str, Goal]]:
     """Maturity of cells along the method's own curves and along curves fitted afterwards.
 
     A method without curves can be read as well, so methods are compared under the same readout.
@@ -52,11 +54,11 @@ def read_curves(
 
     Returns:
         Readouts by name ("own" where the method has curves, then `AFTERWARDS`; none where no lineage has an order),
-        and the goal whose curves are shown: the method's own, else the line's.
+        and the goals with their curves, likewise.
     """
     if not any(len(line.classes) > 1 for line in taxonomy.lineages):
         return {}, {}
-    goals = {"own": goal} if goal else {}
+    goals = {"own": goal} if goal.get("curves") else {}
     for name in AFTERWARDS:
         goals[name] = _refit(taxonomy, name)(jnp.asarray(z_train), jnp.asarray(y_train), None, jax.random.key(0))
     readouts = {}
@@ -65,17 +67,45 @@ def read_curves(
         readouts[name] = Readout(
             raw_t={k: np.asarray(t) for k, (t, _) in places.items()},
             distance={k: np.asarray(d) for k, (_, d) in places.items()},
+            from_target={k: np.asarray(d) for k, d in _from_targets(one, jnp.asarray(z)).items()},
         )
-    return readouts, goals.get("own", goals["line"])
+    return readouts, goals
 
 
 _read_maturity = jax.jit(read_maturity)
 
 
+@jax.jit
+def _from_targets(goal: Goal, z: jax.Array) -> dict[str, jax.Array]:
+    place = place_of(goal, z)
+    spots = {name: curve(goal["targets"][name]) for name, curve in goal["curves"].items()}
+    return {name: jnp.linalg.norm(place[:, None] - spot, axis=-1) for name, spot in spots.items()}
+
+
 @functools.cache
 def _refit(taxonomy: Taxonomy, readout: str) -> Callable[..., Goal]:
-    """Compiled once for all folds."""
+    """One function for all folds, which compiles once for those whose training parts are equally large."""
     return jax.jit(smr(taxonomy, curve=AFTERWARDS[readout]).refit)
+
+
+def decision_boundaries(goal: Goal, svm: SVMResult, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
+    """Where the classifier's decision passes from each stage to the next along a goal's curves.
+
+    Of the lineage's classes the likeliest counts. Empty where the curves live in a reduced space, in which the
+    classifier does not work.
+
+    Returns:
+        By lineage, Float[stages - 1].
+    """
+    if goal["reducer"]:
+        return {}
+    t, found = np.linspace(0, 1, 401), {}
+    for name, curve in goal["curves"].items():
+        probabilities = svm.probabilities(np.asarray(curve(t)), n_classes=len(taxonomy.classes))
+        members = np.flatnonzero(taxonomy.lineage_index() == [line.name for line in taxonomy.lineages].index(name))
+        members = members[np.argsort(taxonomy.stage()[members])]
+        found[name] = stage_boundaries(t, probabilities[:, members].argmax(1), len(members))
+    return found
 
 
 def own_lineage(values: dict[str, np.ndarray], labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
@@ -110,7 +140,8 @@ def assess_fold(
     """Fit the SVM on the training part, score the test part once, and write what others read.
 
     Files: ``svm.skops`` and ``svm.npz``; ``embeddings.npz`` (all cells; part 0 trained on, 1 validation, 2 test);
-    ``curves.npz`` (control points and targets by lineage); ``predictions.csv`` (test cells).
+    ``curves.npz`` (control points and targets by lineage, of the method's own curves or else of the lines fitted
+    afterwards; decision boundaries by readout and lineage); ``predictions.csv`` (test cells).
 
     Args:
         folder: Of the fold.
@@ -130,9 +161,11 @@ def assess_fold(
     svm = calibrate(fit_svm(z[train], y[train], seed=seed), z[validation], y[validation])
     probabilities = svm.probabilities(z, n_classes=len(taxonomy.classes))
     predicted = svm.predict(z)
-    readouts, shown = read_curves(goal, z, z[train], y[train], taxonomy)
+    readouts, goals = read_curves(goal, z, z[train], y[train], taxonomy)
+    shown = next(iter(goals.values()), None)
     stage, lineage = taxonomy.stage(), taxonomy.lineage_index()
     own = {name: own_lineage(readout.raw_t, y, taxonomy) for name, readout in readouts.items()}
+    missed = {name: own_lineage(_at_own_stage(readout, stage[y]), y, taxonomy) for name, readout in readouts.items()}
     if readouts:
         expected = {
             line.name: expected_stage(probabilities, stage, lineage, i) / (len(line.classes) - 1)
@@ -149,13 +182,19 @@ def assess_fold(
         folder / "embeddings.npz",
         {"embeddings": z, "labels": y, "predicted": predicted, "part": part}
         | place
-        | {f"t_{name}": t for name, t in own.items()},
+        | {f"t_{name}": t for name, t in own.items()}
+        | {f"missed_{name}": distance for name, distance in missed.items()},
     )
     if shown:
         _write_npz(
             folder / "curves.npz",
             {f"control_{name}": np.asarray(curve.control) for name, curve in shown["curves"].items()}
-            | {f"targets_{name}": np.asarray(t) for name, t in shown["targets"].items()},
+            | {f"targets_{name}": np.asarray(t) for name, t in shown["targets"].items()}
+            | {
+                f"boundaries_{readout}_{name}": places
+                for readout, one in goals.items()
+                for name, places in decision_boundaries(one, svm, taxonomy).items()
+            },
         )
     save_svm(folder / "svm", svm)
     first = next(iter(readouts.values()), None)
@@ -168,8 +207,14 @@ def assess_fold(
     scores["readouts"] = compare_readouts(
         {name: t[test] for name, t in own.items()}, y[test], true_maturity=truth, **about
     )
-    scores |= _headline(scores, "own" if goal else "line")
+    scores |= _headline(scores, "own" if "own" in goals else "line")
     return {"svm": {"C": svm.C, "gamma": svm.gamma, "cv_macro_f1": svm.cv_score}, "scores": scores}
+
+
+def _at_own_stage(readout: Readout, stage: np.ndarray) -> dict[str, np.ndarray]:
+    """By lineage, the distance of each cell to the place of the stage of its class."""
+    rows = np.arange(len(stage))
+    return {k: d[rows, np.clip(stage, 0, d.shape[1] - 1)] for k, d in readout.from_target.items()}
 
 
 def _headline(scores: dict[str, Any], readout: str) -> dict[str, float]:

@@ -56,14 +56,16 @@ class Cells:
     """The cells of one training.
 
     Attributes:
-        images: UInt8[N, H, W, 3].
+        read: Rows Int[n] -> what a step gets for them, [n, …]; the learner's augmentation makes pixels of it.
+        plain: Rows -> their pixels as an embedding pass sees them, [n, H, W, 3].
         labels: Int[N].
         lineages: Name -> its classes in maturity order.
         train: Rows to train on.
         validation: Rows that say which epoch is best.
     """
 
-    images: np.ndarray
+    read: Callable[[np.ndarray], np.ndarray]
+    plain: Callable[[np.ndarray], np.ndarray]
     labels: np.ndarray
     lineages: dict[str, np.ndarray]
     train: np.ndarray
@@ -79,7 +81,6 @@ class Learner:
     method: Method
     optimizer: optax.GradientTransformation
     devices: Sequence[jax.Device]
-    views: Callable[[jax.Array], list[jax.Array]]
     step: Callable[..., TrainState]
     embed: Callable[..., jax.Array]
     refit: Callable[..., Any]
@@ -93,7 +94,6 @@ def build(
     augment: Callable[[jax.Array, jax.Array], jax.Array],
     devices: Sequence[jax.Device],
     *,
-    views: Callable[[jax.Array], list[jax.Array]] = lambda images: [images],
     normalize: bool = True,
     norm_weight: float = 1e-3,
 ) -> Learner:
@@ -106,7 +106,6 @@ def build(
         optimizer: Of optax.
         augment: See `step.make_train_step`.
         devices: Batches are split evenly over them.
-        views: See `step.make_embed`.
         normalize: See `step.make_train_step`.
         norm_weight: See `step.make_train_step`.
     """
@@ -117,9 +116,8 @@ def build(
         method=method,
         optimizer=optimizer,
         devices=devices,
-        views=views,
         step=parallel.map_step(step, devices),
-        embed=parallel.map_embed(make_embed(model, normalize=normalize, views=views), devices),
+        embed=parallel.map_embed(make_embed(model, normalize=normalize), devices),
         refit=jax.jit(method.refit),
     )
 
@@ -127,7 +125,7 @@ def build(
 def embed_cells(
     embed: Callable[..., jax.Array],
     mapped: TrainState,
-    images: np.ndarray,
+    plain: Callable[[np.ndarray], np.ndarray],
     rows: np.ndarray,
     batch: int,
     devices: Sequence[jax.Device],
@@ -137,8 +135,8 @@ def embed_cells(
     Args:
         embed: From `parallel.map_embed`.
         mapped: State with a leading device axis.
-        images: All cells, UInt8[N, H, W, 3].
-        rows: Which of them, Int[n].
+        plain: Rows Int[b] -> pixels [b, H, W, 3], as in `Cells`.
+        rows: Of which cells, Int[n].
         batch: Cells at a time, a multiple of the number of devices.
         devices: As given to `parallel.map_embed`.
 
@@ -147,7 +145,7 @@ def embed_cells(
     """
     parts = []
     for some, valid in eval_batches(rows, batch):
-        z = embed(mapped.params, mapped.batch_stats, parallel.share(images[some], devices))
+        z = embed(mapped.params, mapped.batch_stats, parallel.share(plain(some), devices))
         parts.append(np.asarray(z).reshape(len(some), -1)[valid])
     return np.concatenate(parts)
 
@@ -170,6 +168,7 @@ def train(
     plan: Plan,
     folder: Path,
     *,
+    on_start: Callable[[int], object] = lambda steps: None,
     on_step: Callable[[], object] = lambda: None,
     on_epoch: Callable[[dict[str, Any]], object] = lambda row: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -181,6 +180,7 @@ def train(
         cells: To train on and to validate with.
         plan: Numbers.
         folder: Checkpoints go to and come from here.
+        on_start: Called once with the number of steps that were done before.
         on_step: Called after every step.
         on_epoch: Called with every new metrics row.
         should_stop: Asked before every step.
@@ -194,27 +194,29 @@ def train(
         InputError: if the loss or the embedding is not finite; the last good state stays on disk.
     """
     devices, labels = learner.devices, cells.labels
-    key = jax.random.key(plan.seed)
+    head_key, refit_key, step_key = jax.random.split(jax.random.key(plan.seed), 3)
     y = labels[cells.train]
 
     def embed(mapped: TrainState, rows: np.ndarray) -> np.ndarray:
-        return embed_cells(learner.embed, mapped, cells.images, rows, plan.embed_batch, devices)
+        return embed_cells(learner.embed, mapped, cells.plain, rows, plan.embed_batch, devices)
 
     def refit(z: np.ndarray, goal: Any, step: int) -> Any:
-        return learner.refit(jnp.asarray(z), jnp.asarray(y), goal, jax.random.fold_in(key, step))
+        return learner.refit(jnp.asarray(z), jnp.asarray(y), goal, jax.random.fold_in(refit_key, step))
 
     with open_checkpoints(folder / "checkpoints") as manager:
-        state = _blank(learner, cells, key)
+        state = _blank(learner, cells, head_key)
         last = manager.latest_step()
         log: dict[str, Any] = {"history": [], "svm": {}}
         if last is not None:
             state, log = restore(manager, state, last)
         else:
             z = embed(parallel.replicate(state, devices), cells.train)
-            _check_finite(z, float("nan"), 0, folder)
+            if not np.isfinite(z).all():
+                raise InputError("the first embedding is not finite; check the weights given by --init")
             state = state.replace(goal=refit(z, None, 0))  # type: ignore[attr-defined]
         history = log["history"]
         mapped = parallel.replicate(state, devices)
+        on_start(int(state.step))
         while not finished(history, plan):
             epoch = len(history)
             batches = pk_batches(
@@ -228,19 +230,22 @@ def train(
             for number in range(int(state.step), (epoch + 1) * plan.steps):
                 if should_stop():
                     if manager.latest_step() != number:
-                        save(manager, parallel.first(mapped), log)
+                        state = parallel.first(mapped)
+                        _check_finite(state.totals["loss"], epoch, folder)
+                        save(manager, state, log)
                     manager.wait_until_finished()
                     raise Interrupted
                 rows = cells.train[batches[number - epoch * plan.steps]]
-                images, y_batch = parallel.share(cells.images[rows], devices), parallel.share(labels[rows], devices)
+                images, y_batch = parallel.share(cells.read(rows), devices), parallel.share(labels[rows], devices)
                 # At most one step under way, with the next batch at hand: a wish to stop is heard within a step.
                 jax.block_until_ready(mapped.step)
-                mapped = learner.step(mapped, images, y_batch, key)
+                mapped = learner.step(mapped, images, y_batch, step_key)
                 on_step()
             state = parallel.first(mapped)
             row = {"epoch": epoch} | {name: float(total) / plan.steps for name, total in state.totals.items()}
+            _check_finite(row["loss"], epoch, folder)
             z = embed(mapped, cells.train)
-            _check_finite(z, row["loss"], epoch, folder)
+            _check_finite(z, epoch, folder)
             state = state.replace(  # type: ignore[attr-defined]
                 goal=refit(z, state.goal, int(state.step)), totals=jax.tree.map(np.zeros_like, state.totals)
             )
@@ -262,23 +267,20 @@ def train(
     return state, history
 
 
-def _check_finite(z: np.ndarray, loss: float, epoch: int, folder: Path) -> None:
-    if not np.isfinite(z).all() or (epoch and not np.isfinite(loss)):
+def _check_finite(values: np.typing.ArrayLike, epoch: int, folder: Path) -> None:
+    if not np.isfinite(values).all():
         raise InputError(
-            f"the loss became {loss} in epoch {epoch + 1}; the last good state is kept in {folder}: "
-            "start again with a lower --learning-rate or a smaller --alpha"
+            f"the loss or the embedding became infinite or NaN in epoch {epoch + 1}; the last good state is kept in "
+            f"{folder}: start again with a lower --learning-rate or a smaller --alpha"
         )
 
 
-def _blank(learner: Learner, cells: Cells, key: jax.Array) -> TrainState:
+def _blank(learner: Learner, cells: Cells, head_key: jax.Array) -> TrainState:
     """A state before the first step whose goal has its shapes but no values yet."""
-    pixels = jax.ShapeDtypeStruct((1, *cells.images.shape[1:]), jnp.float32)
-    raw, _ = jax.eval_shape(
-        lambda v, x: learner.model.apply(v, learner.views(x)[0], train=False), learner.variables, pixels
-    )
+    pixels = jax.ShapeDtypeStruct(cells.plain(cells.train[:1]).shape, jnp.float32)
+    raw, _ = jax.eval_shape(lambda v, x: learner.model.apply(v, x, train=False), learner.variables, pixels)
     z = jax.ShapeDtypeStruct((len(cells.train), raw.shape[-1]), raw.dtype)
     y = jax.ShapeDtypeStruct((len(cells.train),), jnp.int32)
-    goal = jax.eval_shape(lambda z, y, key: learner.method.refit(z, y, None, key), z, y, key)
+    goal = jax.eval_shape(lambda z, y, key: learner.method.refit(z, y, None, key), z, y, head_key)
     goal = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), goal)
-    head_key = jax.random.fold_in(key, 1)
     return create(learner.variables, learner.method, learner.optimizer, goal, head_key, raw.shape[-1])

@@ -47,7 +47,8 @@ def make_train_step(
         norm_weight: Weight of the penalty on the embedding before that (GUIDES, section 3).
 
     Returns:
-        ``step(state, images, labels, key) -> state`` for images UInt8[b, H, W, 3] and labels Int[b] of this device.
+        ``step(state, images, labels, key) -> state`` for images UInt8[b, H, W, 3] and labels Int[b] of this device; the
+        key is the same in every step.
     """
 
     def train_step(state: TrainState, images: jax.Array, labels: jax.Array, key: jax.Array) -> TrainState:
@@ -87,30 +88,20 @@ def make_train_step(
     return train_step
 
 
-def make_embed(
-    model: nn.Module, *, normalize: bool = True, views: Callable[[jax.Array], list[jax.Array]] = lambda images: [images]
-) -> Callable[[Any, Any, jax.Array], jax.Array]:
+def make_embed(model: nn.Module, *, normalize: bool = True) -> Callable[[Any, Any, jax.Array], jax.Array]:
     """The embedding pass of one device: running statistics, no dropout, no augmentation.
 
     Args:
         model: Encoder.
         normalize: As in training.
-        views: images -> the views over which an embedding is averaged (test-time augmentation).
 
     Returns:
         ``embed(params, batch_stats, images) -> Float[b, D]`` for images UInt8[b, H, W, 3].
     """
 
-    def one(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
+    def embed(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
         variables = {"params": params["encoder"], "batch_stats": batch_stats}
         raw, _ = model.apply(variables, images.astype(jnp.float32), train=False)
         return unit(raw) if normalize else raw
-
-    def embed(params: Any, batch_stats: Any, images: jax.Array) -> jax.Array:
-        found = [one(params, batch_stats, view) for view in views(images)]
-        if len(found) == 1:
-            return found[0]
-        mean = jnp.stack(found).mean(0)
-        return unit(mean) if normalize else mean
 
     return embed

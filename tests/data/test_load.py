@@ -219,7 +219,7 @@ def test_load_by_name_and_by_path(make_folder, cache):
     assert isinstance(drawn, CellSet) and len(drawn) == 5
     assert drawn.digest != load("synthetic_marrow", size=16, count=5, seed=1, cache_dir=cache, progress=False).digest
     assert len(load(make_folder({"A": 1, "B": 1}), size=8, cache_dir=cache, progress=False)) == 2
-    assert set(DATASETS) == {"synthetic_marrow", "pbc", "cell_folder"}
+    assert set(DATASETS) == {"synthetic_marrow", "pbc"}
 
 
 @pytest.mark.parametrize(

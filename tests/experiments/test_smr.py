@@ -25,7 +25,20 @@ pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
 
 ROOT = Path(__file__).parents[2]
 FEW = ["--count", "360", "--image-size", "16", "--folds", "3"]
-SMALL = [*FEW, "--only-folds", "0", "1", "--epochs", "1"]
+SMALL = [
+    *FEW,
+    "--only-folds",
+    "0",
+    "1",
+    "--epochs",
+    "2",
+    "--per-class",
+    "1",
+    "--curve",
+    "bezier",
+    "--loss",
+    "projected",
+]
 
 
 def run(*words: str, **options) -> subprocess.CompletedProcess:
@@ -38,7 +51,7 @@ def run(*words: str, **options) -> subprocess.CompletedProcess:
 def finished(tmp_path_factory) -> Path:
     """A finished run on rendered cells."""
     out = tmp_path_factory.mktemp("runs")
-    done = run(*SMALL, "--curve", "bezier", "--loss", "projected", "--out", str(out), "--name", "whole")
+    done = run(*SMALL, "--out", str(out), "--name", "whole")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "macro-F" in done.stdout and "tau" in done.stdout
     return out / "smr" / "whole"
@@ -95,19 +108,20 @@ def test_pictures_are_drawn(finished):
 
 
 def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
-    """SIGINT while it trains: it saves, says how to go on, and ends with the same bits."""
-    command = [sys.executable, "-m", "experiments.smr", *SMALL, "--curve", "bezier", "--loss", "projected"]
+    """SIGINT within its second epoch: it saves, says how to go on, and ends with the same bits."""
+    command = [sys.executable, "-m", "experiments.smr", *SMALL]
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path), "--name", "parts"], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     folder = tmp_path / "smr" / "parts"
     until = time.monotonic() + 300
-    while not (folder / "fold_0" / "checkpoints").exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    while not list((folder / "fold_0" / "checkpoints").glob("[1-9]*")) and time.monotonic() < until:
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=300)
     assert process.returncode == 130, words[-2000:]
     assert f"--resume {folder}" in words
+    assert not (folder / "summary.json").exists()
     done = run("--resume", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     for fold in ("fold_0", "fold_1"):
@@ -115,6 +129,46 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
             for name in a.files:
                 np.testing.assert_array_equal(a[name], b[name])
         assert (finished / fold / "result.json").read_text() == (folder / fold / "result.json").read_text()
+    command = json.loads((folder / "summary.json").read_text())["command"]
+    assert "--resume" not in command and command.endswith("--name parts")
+
+
+def test_a_run_is_not_gone_on_with_on_other_cells(folder_of_cells, capsys, monkeypatch, tmp_path):
+    words = ["--data", str(folder_of_cells), "--image-size", "16", "--folds", "3", "--method", "tml", "--epochs", "0"]
+    done = run(*words, "--out", str(tmp_path), "--name", "run", "--no-pictures")
+    assert done.returncode == 0, done.stderr[-3000:]
+    (folder_of_cells / "A" / "0.png").unlink()
+    monkeypatch.setattr(sys, "argv", ["smr", "--resume", str(tmp_path / "smr" / "run")])
+    with pytest.raises(SystemExit) as end:
+        leave(smr.main)
+    assert end.value.code == 2
+    assert "the cells are no longer those the run began with" in capsys.readouterr().err
+
+
+def test_a_loss_that_explodes_ends_in_one_line(capsys, monkeypatch, tmp_path):
+    words = [*FEW, "--method", "tml", "--learning-rate", "1e30", "--epochs", "2", "--only-folds", "0"]
+    monkeypatch.setattr(sys, "argv", ["smr", *words, "--out", str(tmp_path), "--name", "run"])
+    with pytest.raises(SystemExit) as end:
+        leave(smr.main)
+    assert end.value.code == 2
+    assert "--learning-rate" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "smr" / "run" / "summary.json").exists()
+
+
+def test_frozen_stages_computed_beforehand_give_the_same_embeddings(tmp_path):
+    """The features of flips and quarter turns, averaged by --tta, against the network on the turned images."""
+    common = [*FEW, "--method", "tml", "--epochs", "0", "--only-folds", "0", "--frozen-stages", "3", "--tta"]
+    for name, words in (("direct", []), ("stored", ["--precompute"]), ("again", ["--precompute"])):
+        done = run(*common, *words, "--out", str(tmp_path), "--name", name, "--no-pictures")
+        assert done.returncode == 0, done.stderr[-3000:]
+    seen = {}
+    for name in ("direct", "stored", "again"):
+        with np.load(tmp_path / "smr" / name / "fold_0" / "embeddings.npz") as arrays:
+            seen[name] = arrays["embeddings"]
+    # Stored in half precision.
+    np.testing.assert_allclose(seen["stored"], seen["direct"], atol=5e-3)
+    np.testing.assert_array_equal(seen["again"], seen["stored"])
+    assert np.abs(seen["direct"]).max() > 0.1
 
 
 def test_config_survives_json():
@@ -137,12 +191,12 @@ def test_the_paper_preset_is_the_papers_setup():
 @pytest.mark.parametrize(
     "options, dim, warned",
     [
-        (smr.SmrOptions(l1="sum"), 256, True),
-        (smr.SmrOptions(), 256, False),
+        (smr.SmrOptions(alpha=0.2, l1="sum"), 256, True),
+        (smr.SmrOptions(alpha=0.2), 256, False),
         (smr.SmrOptions(alpha=0.8), 256, True),
-        (smr.SmrOptions(), 16, True),
-        (smr.SmrOptions(loss="projected", l1="sum"), 256, False),
-        (smr.SmrOptions(method="tml", l1="sum"), 256, False),
+        (smr.SmrOptions(alpha=0.2), 16, True),
+        (smr.SmrOptions(alpha=0.2, loss="projected", l1="sum"), 256, False),
+        (smr.SmrOptions(alpha=0.2, method="tml", l1="sum"), 256, False),
     ],
 )
 def test_a_pull_that_collapses_the_embedding_is_warned_of(options, dim, warned, recwarn):
@@ -181,7 +235,23 @@ def complaint(capsys, monkeypatch, tmp_path, *words: str) -> str:
     return said
 
 
+def _number(flag: str, value: str) -> tuple[list[str], str]:
+    return [flag, value], flag
+
+
 BAD = {
+    "no cells": _number("--count", "0"),
+    "one fold": _number("--folds", "1"),
+    "no epochs between grids": _number("--grid-every", "0"),
+    "no patience": _number("--patience", "0"),
+    "no embedding": _number("--embedding-dim", "0"),
+    "one class a batch": _number("--classes-per-batch", "1"),
+    "negative seed": _number("--seed", "-1"),
+    "alpha beyond one": _number("--alpha", "1.5"),
+    "no learning rate": _number("--learning-rate", "nan"),
+    "dropout of everything": _number("--dropout", "1"),
+    "no such taxonomy": (["--taxonomy", "nowhere.toml"], "nowhere.toml"),
+    "a fold twice": (["--only-folds", "0", "0"], "--only-folds"),
     "no such folder": (["--data", "nowhere"], "nowhere"),
     "unknown preset": (["--preset", "huge"], "quick, paper"),
     "no such fold": ([*FEW, "--only-folds", "9"], "--only-folds 9"),

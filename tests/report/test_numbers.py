@@ -48,7 +48,7 @@ def test_interval_matches_scipy():
     assert np.isnan(interval(np.zeros(0))[0])
 
 
-def test_comparison_pairs_the_folds(tmp_path):
+def test_comparison_shows_differences(tmp_path):
     rng = np.random.default_rng(2)
     folds = rng.normal(0.76, 0.03, size=6)
     scores = {
@@ -59,13 +59,15 @@ def test_comparison_pairs_the_folds(tmp_path):
         },
         "tau": {"TML": folds, "SMR": folds + rng.normal(0, 0.05, size=6), "SVM": [np.nan, 0.7], "none": []},
     }
-    path = comparison_figure(tmp_path / "c.png", scores=scores, baseline="TML", title="Methods")
+    differences = {"macro-F": {"SMR": (0.02, 0.02, 0.02), "far worse method": (-0.1, -0.12, -0.08)}, "tau": {}}
+    path = comparison_figure(
+        tmp_path / "c.png", scores=scores, baseline="TML", differences=differences, title="Methods"
+    )
     check_png(path, "#0072b2", "#b2182b")
     words = svg_words(path.with_suffix(".svg"))
     assert {"macro-F", "tau", "TML", "SMR", "far worse method", "SVM", "none", "Methods"} <= set(words)
-    # A constant gain has a paired interval without width, however much the folds scatter.
     assert any("+0.020 ± 0.000" in w for w in words)
-    assert any(w.startswith("−0.1") for w in words)
+    assert any("−0.100 ± 0.020" in w for w in words)
     assert f"{folds.mean():.3f}" in words
 
 

@@ -1,10 +1,12 @@
 """The loop: resumed equals uninterrupted bit for bit, nothing compiles twice, it stops when it should."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from smrjax.errors import InputError
@@ -62,8 +64,9 @@ def test_nothing_compiles_twice(tmp_path, caplog):
     with jax.log_compiles():
         train(learner, toy.cells(), toy.plan(), tmp_path, on_epoch=lambda row: epochs.append(len(caplog.records)))
     # The first refit has no goal yet, so the second is another program; after that every program is there.
-    compiled = [r.getMessage() for r in caplog.records[epochs[0] : epochs[-1]] if "Compiling" in r.getMessage()]
-    assert compiled == []
+    compiling = ["Compiling" in record.getMessage() for record in caplog.records]
+    assert sum(compiling[: epochs[0]]) > 2
+    assert sum(compiling[epochs[0] : epochs[-1]]) == 0
 
 
 def test_the_network_learns(tmp_path):
@@ -93,35 +96,41 @@ def test_no_epoch_gives_the_initial_network(tmp_path):
     same(state.params["encoder"], learner.variables["params"])
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(tmp_path):
+@pytest.mark.parametrize("broken_from", [0, 1])
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(tmp_path, broken_from):
     how = toy.method()
 
     def loss(z, y, goal, head):
         value, parts = how.loss(z, y, goal, head)
-        return jnp.where(goal["refits"] >= 1, jnp.nan, 1.0) * value, parts
+        return jnp.where(goal["refits"] >= broken_from, jnp.nan, 1.0) * value, parts
 
     broken = toy.learner(Method("broken", how.init_head, how.refit, loss))
-    with pytest.raises(InputError, match="epoch 2.*learning-rate"):
+    with pytest.raises(InputError, match=f"epoch {broken_from + 1}.*learning-rate"):
         train(broken, toy.cells(), toy.plan(), tmp_path)
-    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"] * broken_from
+    # Nor does a stop in the middle of an epoch put a broken state in its place.
+    steps = iter(range(100))
+    with pytest.raises(InputError, match="learning-rate"):
+        train(broken, toy.cells(), toy.plan(), tmp_path, should_stop=lambda: next(steps) == 2)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"] * broken_from
 
 
-def test_targets_are_followed(tmp_path):
-    """With the pull alone, class means come to lie at their targets: the curve's own closed form."""
-    from smrjax.method import class_means
+def test_an_initial_network_that_is_not_finite_is_said(tmp_path):
+    learner = toy.learner()
+    broken = replace(learner, variables=jax.tree.map(lambda x: x * jnp.nan, learner.variables))
+    with pytest.raises(InputError, match="--init"):
+        train(broken, toy.cells(), toy.plan(), tmp_path)
 
-    learner = toy.learner(toy.method(alpha=1.0, curve="svd", pull="projected"), learning_rate=3e-2)
-    cells = toy.cells()
-    state, _ = train(learner, cells, toy.plan(epochs=3, steps=20), tmp_path)
-    from smrjax.method import read_maturity
-    from smrjax.train import parallel
-    from smrjax.train.loop import embed_cells
 
-    z = embed_cells(
-        learner.embed, parallel.replicate(state, learner.devices), cells.images, cells.train, 16, learner.devices
-    )
-    t, _ = read_maturity(state.goal, jnp.asarray(z))["abc"]
-    y = cells.labels[cells.train]
-    means = [float(np.mean(np.asarray(t)[y == c])) for c in range(3)]
-    np.testing.assert_allclose(means, [0, 0.5, 1], atol=0.2)
-    assert class_means(jnp.asarray(z), jnp.asarray(y), 4)[1].tolist() == np.bincount(y, minlength=4).tolist()
+@pytest.mark.parametrize("pull", ["normal", "projected"])
+def test_targets_are_followed(tmp_path, pull):
+    """Under the pull alone, cells come closer and closer to their targets; under triplets alone they do not."""
+
+    def misses(alpha: float) -> list[float]:
+        learner = toy.learner(toy.method(alpha=alpha, curve="fixed", pull=pull), optimizer=optax.adam(1e-2))
+        _, rows = train(learner, toy.cells(), toy.plan(epochs=3, steps=25), tmp_path / str(alpha))
+        return [row["loss/pull abc"] for row in rows]
+
+    followed, ignored = misses(1.0), misses(0.0)
+    assert followed[0] > followed[1] > followed[2]
+    assert followed[2] < 0.4 * followed[0] and followed[2] < 0.4 * ignored[2]

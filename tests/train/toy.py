@@ -40,7 +40,14 @@ def cells(n: int = 96, side: int = 6) -> Cells:
     labels = np.arange(n, dtype=np.int32) % 4
     colour = np.array([[40, 40, 200], [90, 60, 160], [150, 90, 130], [60, 200, 60]])[labels]
     images = np.clip(colour[:, None, None] + rng.normal(0, 25, (n, side, side, 3)), 0, 255).astype(np.uint8)
-    return Cells(images, labels, {"abc": np.arange(3)}, np.arange(n * 2 // 3), np.arange(n * 2 // 3, n))
+    return Cells(
+        images.__getitem__,
+        images.__getitem__,
+        labels,
+        {"abc": np.arange(3)},
+        np.arange(n * 2 // 3),
+        np.arange(n * 2 // 3, n),
+    )
 
 
 def plan(**changes) -> Plan:
