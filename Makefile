@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint bench soak lock clean
+.PHONY: install demo test lint bench soak lock
 
 install: $(VENV)/.installed
 

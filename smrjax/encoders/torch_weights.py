@@ -154,7 +154,9 @@ def imagenet_weights(encoder: str) -> Path:
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(_KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
-        raise InputError(f"fetching weights of densenet121 needs a package; pip install huggingface_hub, or {by_hand}")
+        raise InputError(
+            f"fetching weights of densenet121 needs a package; pip install 'smrjax[weights]', or {by_hand}"
+        )
     from huggingface_hub import hf_hub_download
 
     try:

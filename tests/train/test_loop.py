@@ -3,9 +3,9 @@
 import json
 from dataclasses import replace
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
@@ -13,11 +13,6 @@ from smrjax.errors import InputError
 from smrjax.method import Method
 from smrjax.train.loop import Interrupted, train
 from tests.train import toy
-
-
-def same(a, b) -> None:
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize("pull", ["normal", "reduced_projected"])
@@ -45,7 +40,7 @@ def test_resumed_equals_uninterrupted(tmp_path, stop_at, pull):
         assert steps == stop
     parts, rows_of_parts = train(toy.learner(how), toy.cells(), toy.plan(), tmp_path / "parts", on_step=count)
     assert steps == 12
-    same(whole, parts)
+    chex.assert_trees_all_equal(whole, parts)
     assert json.dumps(rows) == json.dumps(rows_of_parts)
 
 
@@ -56,7 +51,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
         raise AssertionError("a step was done")
 
     again, _ = train(toy.learner(), toy.cells(), toy.plan(), tmp_path, on_step=never)
-    same(first, again)
+    chex.assert_trees_all_equal(first, again)
 
 
 def test_nothing_compiles_twice(tmp_path, caplog):
@@ -93,7 +88,7 @@ def test_no_epoch_gives_the_initial_network(tmp_path):
     learner = toy.learner()
     state, rows = train(learner, toy.cells(), toy.plan(epochs=0), tmp_path)
     assert rows == []
-    same(state.params["encoder"], learner.variables["params"])
+    chex.assert_trees_all_equal(state.params["encoder"], learner.variables["params"])
 
 
 @pytest.mark.parametrize("broken_from", [0, 1])
