@@ -31,7 +31,7 @@ lint: install
 	$(BIN)/python -m mypy
 
 bench: install
-	$(BIN)/python -m pytest benchmarks
+	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' -o python_functions='bench_*'
 
 soak: install
 	$(BIN)/python -m pytest -m soak
