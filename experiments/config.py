@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -40,6 +40,9 @@ class DataOptions:
     taxonomy: Path | None = None
     """TOML file with the classes' titles and colours and the lineages; see smrjax/taxonomies/. By default the one that
     comes with smrjax and knows all classes, if there is one."""
+    severity_file: Path | None = None
+    """CSV file with the severity of every error, 1 to 5, rows true and columns predicted; by default the one that comes
+    with smrjax and knows all classes, if there is one."""
     folds: int = 6
     """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
     only_folds: tuple[int, ...] = ()
@@ -121,6 +124,8 @@ class RunOptions:
     """Folder of all runs."""
     resume: Annotated[str, tyro.conf.arg(metavar="RUN_FOLDER")] = ""
     """Go on with this run exactly where it stopped; its config.json holds, other options are refused."""
+    decision: Literal["likeliest", "severity"] = "likeliest"
+    """Predict the likeliest class, or the one of least expected severity; the summary has the scores of both."""
     tta: bool = False
     """Average embeddings over flips and quarter turns, for the SVM's training and its test alike."""
     pictures: bool = True

@@ -25,6 +25,7 @@ from smrjax.data.augment import augment
 from smrjax.data.folds import make_folds, split
 from smrjax.encoders import ENCODERS, load_torch_weights
 from smrjax.errors import InputError
+from smrjax.guides import find_matrix, read_matrix
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.train import parallel
@@ -63,6 +64,7 @@ class Prepared:
     cells: CellSet
     taxonomy: Taxonomy
     method: Method
+    severity: np.ndarray | None
     fold_of: np.ndarray
     views: Views
     model: Any
@@ -85,6 +87,9 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     cells = load(data.data, size=data.image_size, count=data.count, cache_dir=data.cache)
     own = load_taxonomy(data.taxonomy) if data.taxonomy else None
     taxonomy = for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
+    severity = _severity(data, cells.classes)
+    if severity is None and blocks.run.decision == "severity":
+        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
     method = method_of(taxonomy)
     fold_of = make_folds(
         cells.labels,
@@ -105,7 +110,13 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     if blocks.encoder.precompute:
         features, model, variables = precompute(cells, model, variables, blocks.encoder.frozen_stages, data.cache)
         views = of_features(features)
-    return Prepared(cells, taxonomy, method, fold_of, views, model, variables, devices)
+    return Prepared(cells, taxonomy, method, severity, fold_of, views, model, variables, devices)
+
+
+def _severity(data: DataOptions, classes: tuple[str, ...]) -> np.ndarray | None:
+    if data.severity_file:
+        return read_matrix(data.severity_file, classes)
+    return find_matrix("severity", classes)
 
 
 def _devices(options: TrainOptions) -> list[jax.Device]:
@@ -162,7 +173,8 @@ def start_run(blocks: Blocks, prepared: Prepared, experiment: str, name: str, co
     folder = create_run(blocks.run.out, experiment, name)
     write_json(folder / "config.json", config)
     command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
-    write_json(folder / "run.json", {"experiment": experiment, "command": command} | _identity(prepared))
+    resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
+    write_json(folder / "run.json", {"command": command, "resume": resume} | _identity(prepared))
     return folder
 
 
@@ -179,6 +191,11 @@ def check_same(folder: Path, prepared: Prepared) -> None:
                 f"{folder}: the {what} are no longer those the run began with, so test cells may have been trained on; "
                 "bring them back, or begin a new run"
             )
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to go on with a run."""
+    return read_json(folder / "run.json")["resume"]
 
 
 def _identity(prepared: Prepared) -> dict[str, str]:
@@ -229,8 +246,7 @@ def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: s
                     if should_stop() and fold != folds[-1]:
                         raise Interrupted
                 except Interrupted:
-                    experiment = read_json(folder / "run.json")["experiment"]
-                    raise Interrupted(f"python -m experiments.{experiment} --resume {folder}") from None
+                    raise Interrupted(resume_command(folder)) from None
             # Early stops and folds done before leave steps out; they count neither as done nor as left.
             bar.total = bar.n + (len(folds) - order - 1) * steps * options.epochs
             bar.refresh()
@@ -317,6 +333,8 @@ def _run_fold(
         rows=(train_rows, validation_rows, test_rows),
         goal=goal,
         seed=options.seed,
+        severity=prepared.severity,
+        decision=blocks.run.decision,
     )
     return {"fold": fold, "epochs": len(history), "history": history} | result
 

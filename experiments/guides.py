@@ -1,0 +1,260 @@
+"""Embedding guides beside the triplet baseline: ``python -m experiments.guides --guide drl --maturity --loss umap``."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import numpy as np
+import tyro
+
+from experiments.config import (
+    DataOptions,
+    EncoderOptions,
+    RunOptions,
+    TrainOptions,
+    block,
+    from_json,
+    parse,
+    to_json,
+)
+from experiments.crossval import Prepared, check_same, cross_validate, prepare, start_run
+from experiments.guides_report import draw_guides, draw_scores, table_of_methods
+from experiments.runtime import leave, prepare_jax
+from smrjax.data.cache import cache_root
+from smrjax.errors import InputError
+from smrjax.guides import GUIDES, adjacency, find_matrix, read_matrix
+from smrjax.method import INVERSES, guided, tml
+from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import read_json, write_json
+
+if TYPE_CHECKING:
+    from builtins import str as GuideName
+    from builtins import str as InverseName
+else:
+    GuideName = tyro.extras.literal_type_from_choices(list(GUIDES))
+    InverseName = tyro.extras.literal_type_from_choices(list(INVERSES))
+
+#: Guides that are drawn from a matrix; the others need none.
+DRAWN = ("kk", "fr", "drl")
+
+
+@dataclass(frozen=True)
+class GuideOptions:
+    """The guide and its loss (GUIDES, section III)."""
+
+    guide: GuideName = "drl"
+    """How classes are laid out: circular (lineages along a circle), random, or drawn from a matrix: kk (Kamada-Kawai),
+    fr (Fruchterman-Reingold), drl (distributed recursive)."""
+    matrix: Literal["similarity", "severity"] = "similarity"
+    """What draws classes together: that they look alike, or that confusing them does little harm."""
+    matrix_file: Path | None = None
+    """A laboratory's own matrix as CSV, 1 to 5, rows true and columns predicted, class codes in the first row and
+    column; by default the one that comes with smrjax and knows all classes."""
+    maturity: bool = False
+    """Also draw all stages of a lineage together."""
+    loss: Literal["umap", "distance"] = "umap"
+    """Pull each cell to its class's place, lifted into the embedding (eq. 2); or fit distances (eq. 4)."""
+    alpha: float = 0.4
+    """Weight of the guide against the triplets."""
+    margin: float = 0.1
+    """Of the triplet loss."""
+    kappa: float = 0.2
+    """Share of the last epoch's lifted places that stays (eq. 1)."""
+    inverse: InverseName = "umap"
+    """How places are lifted: the inverse of a UMAP of the epoch's embeddings, or rbf, a smooth map (ours)."""
+    umap_samples: int = 1000
+    """Fit UMAP to this many embeddings at most."""
+    umap_every: int = 1
+    """Epochs from one lift to the next."""
+    grow: int = 0
+    """Epochs over which the guide grows to its full size (ours)."""
+    l1: Literal["mean", "sum"] = "mean"
+    """L1 distance to the lifted place averaged over dimensions, or summed (the paper's letter)."""
+    all: bool = False
+    """Run all eleven guides under both losses and the baseline, as in the paper's figures 4 and 5."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a run."""
+
+    preset: Literal["quick", "paper"] = "quick"
+    """Where defaults come from: minutes on two cores (three folds of rendered cells), or the paper's set-up."""
+    guides: GuideOptions = block(GuideOptions)
+    data: DataOptions = block(DataOptions)
+    encoder: EncoderOptions = block(EncoderOptions)
+    train: TrainOptions = block(TrainOptions)
+    run: RunOptions = block(RunOptions)
+
+
+PRESETS = {
+    "quick": Config(),
+    "paper": Config(
+        preset="paper",
+        data=DataOptions(image_size=224, count=4560),
+        encoder=EncoderOptions(encoder="densenet121", init="imagenet"),
+        # Random crops and rotations are the paper's whole augmentation.
+        train=TrainOptions(epochs=300, patience=50, learning_rate=1e-4, grid_every=5, flips=False, zoom=0.0, stain=0.0),
+    ),
+}
+BASELINE = "tml"
+
+
+def main() -> None:
+    """Train with one guide or all of them, and the triplet baseline, on the same folds."""
+    config = parse(Config, PRESETS, prog="python -m experiments.guides", text=__doc__ or "")
+    if config.run.resume:
+        folder = Path(config.run.resume)
+        if config != replace(PRESETS["quick"], run=RunOptions(resume=config.run.resume)):
+            raise InputError("--resume takes all options from the run's config.json; give no others beside it")
+        stored = from_json(Config, read_json(folder / "config.json"))
+        config = replace(stored, run=replace(stored.run, resume=config.run.resume))
+    else:
+        config = resolved(config)
+    prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
+    check(config.guides)
+    prepared = prepare(config, lambda taxonomy: tml(margin=config.guides.margin))
+    places = lay_out(config, prepared.taxonomy)
+    if config.run.resume:
+        check_same(folder, prepared)
+    else:
+        folder = start_run(config, prepared, "guides", config.run.name or default_name(config), to_json(config))
+    summaries = {}
+    for name, variant in variants(config).items():
+        summaries[name] = run_one(config, prepared, folder, name, variant, places)
+    pictures = [draw_guides(folder, prepared.taxonomy, {title_of(k): v for k, v in places.items()})]
+    pictures.append(draw_scores(folder, summaries, baseline=BASELINE))
+    print(f"\n{table_of_methods(summaries, baseline=BASELINE)}\n")
+    for path in pictures:
+        print(path)
+
+
+def resolved(config: Config) -> Config:
+    """The options with every default that depends on another one filled in."""
+    data = config.data
+    if config.preset == "quick" and data.data == "synthetic_marrow" and not data.only_folds:
+        data = replace(data, only_folds=tuple(range(min(3, data.folds))))
+    return replace(config, data=data)
+
+
+def check(options: GuideOptions) -> None:
+    """Numbers that no run could work with.
+
+    Raises:
+        InputError: for the first one.
+    """
+    for flag, value in (("--alpha", options.alpha), ("--kappa", options.kappa)):
+        if not 0 <= value <= 1:
+            raise InputError(f"{flag} {value}: give a number from 0 to 1")
+    for flag, whole, least in (
+        ("--umap-samples", options.umap_samples, 20),
+        ("--umap-every", options.umap_every, 1),
+        ("--grow", options.grow, 0),
+    ):
+        if whole < least:
+            raise InputError(f"{flag} {whole}: give {least} or more")
+
+
+Guide = tuple[str, str, bool]  # layout, matrix, with maturity
+
+
+def guides_of(options: GuideOptions) -> list[Guide]:
+    """The guides of a run: one, or the paper's eleven."""
+    if not options.all:
+        return [(options.guide, options.matrix, options.maturity)]
+    kinds = (("similarity", False), ("severity", False), ("similarity", True))
+    drawn = [(name, matrix, maturity) for name in DRAWN for matrix, maturity in kinds]
+    return [*drawn, ("circular", "", False), ("random", "", False)]
+
+
+def name_of(guide: Guide) -> str:
+    """Of a guide, for folders: ``drl-similarity-maturity``."""
+    layout, matrix, maturity = guide
+    return "-".join([layout, *([matrix] if layout in DRAWN else []), *(["maturity"] if maturity else [])])
+
+
+def title_of(name: str) -> str:
+    """Of a guide, for pictures: ``DRL, similarity + maturity``."""
+    layout, *words = name.split("-")
+    head = layout.upper() if layout in DRAWN else layout
+    return ", ".join([head, *([" + ".join(words)] if words else [])])
+
+
+def variants(config: Config) -> dict[str, tuple[str, str] | None]:
+    """Name of each run -> its guide and loss; the baseline has none."""
+    options = config.guides
+    losses = ("umap", "distance") if options.all else (options.loss,)
+    runs: dict[str, tuple[str, str] | None] = {BASELINE: None}
+    for guide in guides_of(options):
+        for loss in losses:
+            runs[f"{name_of(guide)}-{loss}"] = (name_of(guide), loss)
+    return runs
+
+
+def lay_out(config: Config, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
+    """The place of every class in every guide of the run, Float[C, 2].
+
+    Raises:
+        InputError: if there is no matrix for these classes.
+    """
+    options, lineages = config.guides, [[taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages]
+    places = {}
+    for layout, kind, maturity in guides_of(options):
+        edges = np.zeros((len(taxonomy.classes), len(taxonomy.classes)), int)
+        if layout in DRAWN:
+            matrix = find_matrix(kind, taxonomy.classes)
+            if options.matrix_file and kind == options.matrix:
+                matrix = read_matrix(options.matrix_file, taxonomy.classes)
+            if matrix is None:
+                raise InputError(f"smrjax has no {kind} matrix of these classes; give your own by --matrix-file")
+            edges = adjacency(matrix, kind=kind, lineages=lineages, maturity=maturity)
+        name = name_of((layout, kind, maturity))
+        places[name] = GUIDES[layout](edges, jax.random.key(config.train.seed), lineages)
+    return places
+
+
+def run_one(
+    config: Config,
+    prepared: Prepared,
+    folder: Path,
+    name: str,
+    variant: tuple[str, str] | None,
+    places: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """One run of the set in a folder of its own, unless it is finished; its summary."""
+    own, options = folder / name, config.guides
+    if (own / "summary.json").exists():
+        return read_json(own / "summary.json")
+    method, title = tml(margin=options.margin), "TML"
+    if variant is not None:
+        guide, loss = variant
+        method = guided(
+            places[guide],
+            loss=loss,
+            alpha=options.alpha,
+            margin=options.margin,
+            kappa=options.kappa,
+            inverse=options.inverse,
+            samples=options.umap_samples,
+            every=options.umap_every,
+            grow=options.grow,
+            l1=options.l1,
+        )
+        title = f"{title_of(guide)}, {'inverse UMAP' if loss == 'umap' else 'distance'} loss"
+    own.mkdir(exist_ok=True)
+    for file in ("config.json", "run.json"):
+        write_json(own / file, read_json(folder / file))
+    return cross_validate(config, replace(prepared, method=method), own, title=title)
+
+
+def default_name(config: Config) -> str:
+    """A folder name that says what runs and when."""
+    options = config.guides
+    what = "all" if options.all else f"{name_of(guides_of(options)[0])}-{options.loss}"
+    return f"{what}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+if __name__ == "__main__":
+    leave(main)
