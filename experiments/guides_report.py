@@ -38,9 +38,9 @@ def draw_scores(folder: Path, summaries: Mapping[str, dict[str, Any]], *, baseli
     for run, summary in summaries.items():
         if run == baseline:
             continue
-        guide, loss = run.rsplit("-", 1)
+        loss = run.rsplit("-", 1)[1]
         for head, name in shown.items():
-            scores[head].setdefault(guide, {})[LOSSES[loss]] = summary["scores"][name]["values"]
+            scores[head].setdefault(summary["title"].rsplit(", ", 1)[0], {})[LOSSES[loss]] = summary["scores"][name]["values"]
     return guide_scores_figure(
         folder / "scores.png",
         scores=scores,

@@ -93,8 +93,7 @@ def fruchterman_reingold(adjacency: np.ndarray, key: jax.Array, lineages: Lineag
 
     if len(adjacency) < 2:
         return np.zeros((len(adjacency), 2))
-    apart = path_lengths(adjacency, joined=False) == np.inf
-    graph = nx.from_numpy_array(np.where(apart, 0.1, adjacency.astype(float)))
+    graph = nx.from_numpy_array(_held_together(adjacency))
     start = dict(enumerate(_start(len(adjacency), key)))
     places = nx.spring_layout(graph, pos=start, iterations=500, seed=0)
     return normalized(np.array([places[c] for c in range(len(adjacency))]))
@@ -102,6 +101,9 @@ def fruchterman_reingold(adjacency: np.ndarray, key: jax.Array, lineages: Lineag
 
 def drl(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ()) -> np.ndarray:
     """Distributed recursive layout: forces by simulated annealing over several resolutions (Martin et al.; igraph).
+
+    Weak edges hold the parts of a graph that are not connected, as in `fruchterman_reingold`: without them they end so
+    far apart that each becomes a point.
 
     Args:
         adjacency: Int[C, C], symmetric.
@@ -115,11 +117,11 @@ def drl(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ()) -> np.nd
 
     if len(adjacency) < 2:
         return np.zeros((len(adjacency), 2))
-    graph = igraph.Graph.Adjacency(adjacency.tolist(), mode="max")
+    graph = igraph.Graph.Weighted_Adjacency(_held_together(adjacency).tolist(), mode="max")
     # igraph draws from one generator for all of a process, which is given back afterwards.
     igraph.set_random_number_generator(python_random.Random(_seed(key)))
     try:
-        places = graph.layout_drl(seed=_start(len(adjacency), key).tolist())
+        places = graph.layout_drl(seed=_start(len(adjacency), key).tolist(), weights="weight")
     finally:
         igraph.set_random_number_generator(python_random)
     return normalized(np.array(places.coords))
@@ -151,6 +153,11 @@ def stress(places: np.ndarray, steps: np.ndarray) -> float:
     share = np.linalg.norm(places[rows] - places[columns], axis=1) / steps[rows, columns]
     scale = share.sum() / max((share**2).sum(), 1e-300)
     return float(((scale * share - 1) ** 2).sum())
+
+
+def _held_together(adjacency: np.ndarray) -> np.ndarray:
+    """Weights of edges, Float[C, C]: one, and a tenth between classes that no path connects."""
+    return np.where(np.isinf(path_lengths(adjacency, joined=False)), 0.1, adjacency.astype(float))
 
 
 def normalized(places: np.ndarray) -> np.ndarray:
