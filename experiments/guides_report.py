@@ -40,7 +40,8 @@ def draw_scores(folder: Path, summaries: Mapping[str, dict[str, Any]], *, baseli
             continue
         loss = run.rsplit("-", 1)[1]
         for head, name in shown.items():
-            scores[head].setdefault(summary["title"].rsplit(", ", 1)[0], {})[LOSSES[loss]] = summary["scores"][name]["values"]
+            guide = summary["title"].rsplit(", ", 1)[0]
+            scores[head].setdefault(guide, {})[LOSSES[loss]] = summary["scores"][name]["values"]
     return guide_scores_figure(
         folder / "scores.png",
         scores=scores,

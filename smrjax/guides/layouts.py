@@ -1,11 +1,12 @@
 """Graphs of classes drawn in the plane: places for the classes that a training can be guided by.
 
 Every layout is ``(adjacency, key, lineages) -> Float[C, 2]``: the same key gives the same layout. Layouts are centred
-and scaled to a root mean square radius of one, so that guides differ in shape alone.
+and scaled to a root mean square radius of one, so that guides differ in shape alone. Those that search from a random start
+take the best of several (`stress`).
 """
 
 import random as python_random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -52,7 +53,7 @@ def kamada_kawai(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ())
     """Springs as long as the shortest path between two classes (Kamada and Kawai 1989; networkx).
 
     Between two parts of a graph that are not connected, the springs are one step longer than the longest path within
-    one. The best of several random starts by the energy of the springs.
+    one.
 
     Args:
         adjacency: Int[C, C], symmetric.
@@ -64,16 +65,14 @@ def kamada_kawai(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ())
     """
     import networkx as nx
 
-    if len(adjacency) < 2:
-        return np.zeros((len(adjacency), 2))
     graph, steps = nx.from_numpy_array(adjacency), path_lengths(adjacency)
     lengths = {i: dict(enumerate(row)) for i, row in enumerate(steps.tolist())}
-    found = []
-    for one in jax.random.split(key, 8):
-        start = dict(enumerate(_start(len(adjacency), one)))
-        places = nx.kamada_kawai_layout(graph, dist=lengths, pos=start)
-        found.append(np.array([places[c] for c in range(len(adjacency))]))
-    return normalized(min(found, key=lambda places: stress(places, steps)))
+
+    def draw(key: jax.Array) -> np.ndarray:
+        start = dict(enumerate(_start(len(adjacency), key)))
+        return _in_order(nx.kamada_kawai_layout(graph, dist=lengths, pos=start))
+
+    return _best(draw, adjacency, key)
 
 
 def fruchterman_reingold(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ()) -> np.ndarray:
@@ -91,12 +90,13 @@ def fruchterman_reingold(adjacency: np.ndarray, key: jax.Array, lineages: Lineag
     """
     import networkx as nx
 
-    if len(adjacency) < 2:
-        return np.zeros((len(adjacency), 2))
     graph = nx.from_numpy_array(_held_together(adjacency))
-    start = dict(enumerate(_start(len(adjacency), key)))
-    places = nx.spring_layout(graph, pos=start, iterations=500, seed=0)
-    return normalized(np.array([places[c] for c in range(len(adjacency))]))
+
+    def draw(key: jax.Array) -> np.ndarray:
+        start = dict(enumerate(_start(len(adjacency), key)))
+        return _in_order(nx.spring_layout(graph, pos=start, iterations=500, seed=0))
+
+    return _best(draw, adjacency, key)
 
 
 def drl(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ()) -> np.ndarray:
@@ -115,16 +115,31 @@ def drl(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ()) -> np.nd
     """
     import igraph
 
+    graph = igraph.Graph.Weighted_Adjacency(_held_together(adjacency).tolist(), mode="max")
+
+    def draw(key: jax.Array) -> np.ndarray:
+        # igraph draws from one generator for all of a process, which is given back afterwards.
+        igraph.set_random_number_generator(python_random.Random(_seed(key)))
+        try:
+            places = graph.layout_drl(seed=_start(len(adjacency), key).tolist(), weights="weight")
+        finally:
+            igraph.set_random_number_generator(python_random)
+        return np.array(places.coords)
+
+    return _best(draw, adjacency, key)
+
+
+def _best(draw: Callable[[jax.Array], np.ndarray], adjacency: np.ndarray, key: jax.Array) -> np.ndarray:
+    """Of layouts from several random starts the one whose distances fit the path lengths best."""
     if len(adjacency) < 2:
         return np.zeros((len(adjacency), 2))
-    graph = igraph.Graph.Weighted_Adjacency(_held_together(adjacency).tolist(), mode="max")
-    # igraph draws from one generator for all of a process, which is given back afterwards.
-    igraph.set_random_number_generator(python_random.Random(_seed(key)))
-    try:
-        places = graph.layout_drl(seed=_start(len(adjacency), key).tolist(), weights="weight")
-    finally:
-        igraph.set_random_number_generator(python_random)
-    return normalized(np.array(places.coords))
+    steps = path_lengths(adjacency)
+    found = [normalized(draw(one)) for one in jax.random.split(key, 8)]
+    return min(found, key=lambda places: stress(places, steps))
+
+
+def _in_order(places: dict[int, np.ndarray]) -> np.ndarray:
+    return np.array([places[c] for c in range(len(places))])
 
 
 def path_lengths(adjacency: np.ndarray, *, joined: bool = True) -> np.ndarray:
@@ -156,8 +171,8 @@ def stress(places: np.ndarray, steps: np.ndarray) -> float:
 
 
 def _held_together(adjacency: np.ndarray) -> np.ndarray:
-    """Weights of edges, Float[C, C]: one, and a tenth between classes that no path connects."""
-    return np.where(np.isinf(path_lengths(adjacency, joined=False)), 0.1, adjacency.astype(float))
+    """Weights of edges, Float[C, C]: one, and a twentieth between classes that no path connects."""
+    return np.where(np.isinf(path_lengths(adjacency, joined=False)), 0.05, adjacency.astype(float))
 
 
 def normalized(places: np.ndarray) -> np.ndarray:
