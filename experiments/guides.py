@@ -19,8 +19,10 @@ from experiments.config import (
     parse,
     to_json,
 )
-from experiments.crossval import Prepared, check_same, cross_validate, prepare, start_run
+from experiments.crossval import cross_validate
 from experiments.guides_report import draw_guides, draw_scores, table_of_methods
+from experiments.prepare import Prepared, prepare
+from experiments.runs import check_same, start_run
 from experiments.runtime import leave, prepare_jax
 from smrjax.data.cache import cache_root
 from smrjax.errors import InputError

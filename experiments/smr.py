@@ -18,7 +18,9 @@ from experiments.config import (
     parse,
     to_json,
 )
-from experiments.crossval import check_same, cross_validate, prepare, start_run
+from experiments.crossval import cross_validate
+from experiments.prepare import prepare
+from experiments.runs import check_same, start_run
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table
 from smrjax.curves import CURVES

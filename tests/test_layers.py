@@ -81,4 +81,7 @@ def test_pmap_is_said_in_one_file():
 def test_nothing_is_unpickled():
     for path in SOURCES:
         for module in imports(path):
-            assert module.split(".")[0] not in {"joblib", "dill", "cloudpickle"}, f"{path} imports {module}"
+            package = module.split(".")[0]
+            assert package not in {"joblib", "dill", "cloudpickle"}, f"{path} imports {module}"
+            # Weights of torch are read with every name in the pickle forbidden but a few.
+            assert package not in {"pickle", "pickletools"} or str(path) == "smrjax/encoders/pth.py", path

@@ -1,8 +1,8 @@
 """Graphs of classes drawn in the plane: places for the classes that a training can be guided by.
 
 Every layout is ``(adjacency, key, lineages) -> Float[C, 2]``: the same key gives the same layout. Layouts are centred
-and scaled to a root mean square radius of one, so that guides differ in shape alone. Those that search from a random start
-take the best of several (`stress`).
+and scaled to a root mean square radius of one, so that guides differ in shape alone. Those that search from a random
+start take the best of several (`stress`).
 """
 
 import random as python_random
