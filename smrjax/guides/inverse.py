@@ -88,12 +88,13 @@ def inverse_umap(
     rows = _stratified(y, samples, seed)
     if len(rows) < 4:
         return np.broadcast_to(z.mean(0), (len(guide), z.shape[1])).astype(z.dtype)
-    import umap
     from scipy.spatial import Delaunay, QhullError
 
     with warnings.catch_warnings():
-        # That a seed means one thread is what is wanted here.
+        # That TensorFlow is absent does not matter here, and that a seed means one thread is wanted.
         warnings.simplefilter("ignore")
+        import umap
+
         reducer = umap.UMAP(n_neighbors=min(neighbours, len(rows) - 1), random_state=seed, n_jobs=1)
         plane = np.asarray(reducer.fit_transform(z[rows]), np.float64)
         present = np.isin(np.arange(len(guide)), y[rows])

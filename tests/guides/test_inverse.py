@@ -1,0 +1,111 @@
+"""From the plane back into the embedding: alignment in closed form, and results that stay among the cells."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+from scipy.spatial import procrustes
+
+from smrjax.guides.inverse import align, inverse_rbf, inverse_umap
+
+ALL = jnp.ones(6, bool)
+
+
+def turned(places, seed=1):
+    """The same places turned, mirrored, scaled and shifted."""
+    angle = np.random.default_rng(seed).uniform(0, 6)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return 3.7 * places @ rotation @ np.diag([1, -1]) + [5, -2]
+
+
+def test_align_undoes_rotation_reflection_scale_and_shift():
+    places = np.random.default_rng(0).normal(size=(6, 2))
+    np.testing.assert_allclose(align(jnp.asarray(turned(places)), jnp.asarray(places), ALL), places, atol=1e-5)
+
+
+def test_align_is_the_procrustes_of_scipy():
+    rng = np.random.default_rng(2)
+    guide, places = rng.normal(size=(2, 6, 2))
+    laid = np.asarray(align(jnp.asarray(guide), jnp.asarray(places), ALL))
+    disparity = procrustes(places, guide)[2]
+    size = ((places - places.mean(0)) ** 2).sum()
+    assert ((laid - places) ** 2).sum() / size == pytest.approx(disparity, rel=1e-4)
+
+
+def test_align_goes_by_the_classes_that_are_there():
+    places = np.random.default_rng(3).normal(size=(6, 2))
+    guide, present = turned(places), np.array([1, 1, 1, 1, 0, 1], bool)
+    broken = np.where(present[:, None], places, np.nan)
+    laid = align(jnp.asarray(guide), jnp.asarray(broken), jnp.asarray(present))
+    np.testing.assert_allclose(laid, places, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["guide in a point", "places in a point", "nobody"])
+def test_align_is_finite(case):
+    rng = np.random.default_rng(4)
+    guide, places, present = rng.normal(size=(6, 2)), rng.normal(size=(6, 2)), np.ones(6, bool)
+    if case == "guide in a point":
+        guide[:] = 1
+    elif case == "places in a point":
+        places[:] = 1
+    else:
+        present[:] = False
+    laid = align(jnp.asarray(guide), jnp.asarray(places), jnp.asarray(present))
+    assert np.isfinite(laid).all()
+    if case == "places in a point":
+        np.testing.assert_allclose(laid, 1, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1.0, 1e-3, 30.0]))
+def test_rbf_stays_within_the_hull_of_the_class_means(seed, scale):
+    rng = np.random.default_rng(seed)
+    means, guide = scale * rng.normal(size=(6, 9)), rng.normal(size=(6, 2))
+    present = rng.random(6) < 0.8
+    present[0] = True
+    poisoned = np.where(present[:, None], means, np.nan)
+    lifted = np.asarray(inverse_rbf(jnp.asarray(poisoned), jnp.asarray(present), jnp.asarray(guide)), float)
+    hull = np.vstack([means[present].T / scale, np.ones(present.sum())])
+    for place in lifted / scale:
+        # A mixture of class means with weights that sum to one.
+        assert nnls(hull, np.append(place, 1))[1] < 1e-4
+
+
+def test_rbf_of_a_guide_that_fits_gives_every_class_its_own_mean():
+    rng = np.random.default_rng(5)
+    flat = 4 * rng.normal(size=(6, 2))
+    axes = np.linalg.qr(rng.normal(size=(9, 2)))[0].T
+    means = flat @ axes
+    lifted = inverse_rbf(jnp.asarray(means), ALL, jnp.asarray(turned(flat)))
+    apart = np.linalg.norm(np.asarray(lifted)[:, None] - means, axis=-1)
+    np.testing.assert_array_equal(apart.argmin(1), np.arange(6))
+
+
+def test_rbf_of_coincident_means_is_that_point_with_finite_gradients():
+    value = inverse_rbf(jnp.ones((6, 9)), ALL, jnp.asarray(np.random.default_rng(6).normal(size=(6, 2))))
+    np.testing.assert_allclose(value, 1, atol=1e-5)
+    assert np.isfinite(inverse_rbf(jnp.zeros((6, 9)), jnp.zeros(6, bool), jnp.ones((6, 2)))).all()
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    rng = np.random.default_rng(7)
+    y = np.repeat(np.arange(4), 30)
+    return (5 * np.eye(4, 6)[y] + 0.3 * rng.normal(size=(120, 6))).astype("f4"), y
+
+
+def test_umap_stays_within_the_range_of_the_cells_and_repeats_itself(clusters):
+    z, y = clusters
+    guide = np.random.default_rng(8).normal(size=(5, 2))
+    lifted = inverse_umap(z, y, guide, samples=100, seed=3)
+    assert lifted.shape == (5, 6) and lifted.dtype == z.dtype
+    assert (lifted >= z.min(0)).all() and (lifted <= z.max(0)).all()
+    np.testing.assert_array_equal(lifted, inverse_umap(z, y, guide, samples=100, seed=3))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_umap_of_hardly_any_cells_is_their_mean(clusters, count):
+    z, y = clusters[0][:count], clusters[1][:count]
+    np.testing.assert_allclose(inverse_umap(z, y, np.ones((5, 2))), np.broadcast_to(z.mean(0), (5, 6)), rtol=1e-6)

@@ -1,0 +1,94 @@
+"""The guided method: eqs. 1, 2 and 4 of GUIDES put together by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smrjax.guides.inverse import inverse_rbf
+from smrjax.losses import guide_distance, triplet_margin
+from smrjax.losses.distance import match_scale
+from smrjax.method import class_means, guided
+
+GUIDE = np.random.default_rng(0).normal(size=(5, 2))
+
+
+def batch(seed):
+    rng = np.random.default_rng(seed)
+    y = np.arange(40) % 5
+    return jnp.asarray(np.eye(5, 7)[y] + 0.5 * rng.normal(size=(40, 7)), jnp.float32), jnp.asarray(y)
+
+
+def lifted(z, y, share=1.0):
+    means, counts = class_means(z, y, 5)
+    return np.asarray(inverse_rbf(means, counts > 0, jnp.asarray(share * GUIDE, jnp.float32)))
+
+
+def test_places_follow_the_recursion_of_equation_1():
+    method = guided(GUIDE, inverse="rbf", kappa=0.2)
+    expected, goal = None, None
+    for seed in range(4):
+        z, y = batch(seed)
+        goal = jax.jit(method.refit)(z, y, goal, jax.random.key(seed))
+        new = lifted(z, y)
+        expected = new if expected is None else 0.2 * expected + 0.8 * new
+        np.testing.assert_allclose(goal["anchors"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_between_two_lifts_places_stay():
+    method, goal, seen = guided(GUIDE, inverse="rbf", every=2), None, []
+    for seed in range(4):
+        goal = method.refit(*batch(seed), goal, jax.random.key(0))
+        seen.append(np.asarray(goal["anchors"]))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(seen[2], seen[3])
+    assert np.abs(seen[1] - seen[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("l1", ["mean", "sum"])
+def test_umap_loss_is_equation_2(l1):
+    z, y = batch(1)
+    method = guided(GUIDE, inverse="rbf", alpha=0.4, margin=0.1, l1=l1)
+    goal = method.refit(z, y, None, jax.random.key(0))
+    pull = np.abs(np.asarray(z) - np.asarray(goal["anchors"])[np.asarray(y)])
+    pull = pull.mean() if l1 == "mean" else pull.sum(1).mean()
+    triplets = float(triplet_margin(z, y, margin=0.1, normalize=False))
+    assert float(method.loss(z, y, goal, {})[0]) == pytest.approx(0.4 * pull + 0.6 * triplets, rel=1e-5)
+
+
+def test_distance_loss_is_equation_4_with_the_guide_in_the_unit_of_the_embedding():
+    z, y = batch(2)
+    method = guided(GUIDE, loss="distance", alpha=0.4)
+    goal = method.refit(z, y, None, jax.random.key(0))
+    means, counts = class_means(z, y, 5)
+    scaled = match_scale(jnp.asarray(GUIDE, jnp.float32), means, counts > 0)
+    np.testing.assert_allclose(goal["guide"], scaled, rtol=1e-6)
+    triplets = float(triplet_margin(z, y, margin=0.1, normalize=False))
+    expected = 0.4 * float(guide_distance(z, y, scaled)) + 0.6 * triplets
+    assert float(method.loss(z, y, goal, {})[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_growing_guide_reaches_its_size():
+    method, goal = guided(GUIDE, loss="distance", grow=3), None
+    z, y = batch(3)
+    sizes = []
+    for _ in range(4):
+        goal = method.refit(z, y, goal, jax.random.key(0))
+        sizes.append(float(jnp.abs(goal["guide"]).sum()))
+    np.testing.assert_allclose(np.array(sizes) / sizes[-1], [1 / 3, 2 / 3, 1, 1], rtol=1e-5)
+
+
+def test_umap_within_a_jitted_refit_has_its_shape_before_it_runs():
+    method = guided(GUIDE, inverse="umap", samples=40)
+    z, y = batch(4)
+    shapes = jax.eval_shape(lambda z, y, key: method.refit(z, y, None, key), z, y, jax.random.key(0))
+    goal = jax.jit(lambda z, y, key: method.refit(z, y, None, key))(z, y, jax.random.key(0))
+    assert shapes["anchors"].shape == goal["anchors"].shape == (5, 7)
+    low, high = z.min(0), z.max(0)
+    assert (goal["anchors"] >= low).all() and (goal["anchors"] <= high).all()
+
+
+@pytest.mark.parametrize("wrong", [{"loss": "l2"}, {"inverse": "pca"}, {"l1": "max"}])
+def test_unknown_names_are_refused(wrong):
+    with pytest.raises(ValueError, match="is none of"):
+        guided(GUIDE, **wrong)
