@@ -63,7 +63,8 @@ def train_all(options: argparse.Namespace, common: list[str]) -> dict[str, list[
     # Runs under other options have other folders, so that nothing old is taken for new.
     options.out = options.out / hashlib.sha256(" ".join(data).encode()).hexdigest()[:8]
     found: dict[str, list[dict]] = {}
-    for method, words in METHODS.items():
+    for method in options.methods:
+        words = METHODS[method]
         for seed in options.seeds:
             name = "-".join(w for w in (*words, f"seed{seed}") if not w.startswith("--"))
             folder = options.out / "smr" / name
@@ -90,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="synthetic_marrow")
     parser.add_argument("--lineages", nargs="*", default=[])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--out", type=Path, default=Path("runs/real_cells"))
     options = parser.parse_args(own)

@@ -1,5 +1,7 @@
 """The step: N devices do what one does, and what one does is the gradient of the loss of the whole batch."""
 
+from dataclasses import replace
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,12 @@ import pytest
 
 from smrjax.method import smr, softmax, tml
 from smrjax.train import parallel
-from smrjax.train.loop import _blank
+from smrjax.train.loop import _blank, build
 from smrjax.train.step import unit
 from tests.train import toy
 
 
-def after_steps(devices: int, how, steps: int = 3):
+def after_steps(devices: int, how, steps: int):
     # Not Adam, which would turn the rounding of a gradient that is zero into a step of full size.
     learner = toy.learner(how, devices=devices, optimizer=optax.sgd(0.1, momentum=0.9))
     cells = toy.cells()
@@ -27,7 +29,7 @@ def after_steps(devices: int, how, steps: int = 3):
         rows = np.arange(16 * i, 16 * i + 16)
         mapped = learner.step(
             mapped,
-            parallel.share(cells.images[rows], learner.devices),
+            parallel.share(cells.read(rows), learner.devices),
             parallel.share(cells.labels[rows], learner.devices),
             key,
         )
@@ -44,10 +46,12 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_four_devices_do_what_one_does(name):
-    one, _ = after_steps(1, METHODS[name])
-    four, mapped = after_steps(4, METHODS[name])
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    # After one step the momentum is the gradient; further steps amplify its rounding.
+    for steps, tolerance in ((1, 1e-5), (3, 1e-4)):
+        one, _ = after_steps(1, METHODS[name], steps)
+        four, mapped = after_steps(4, METHODS[name], steps)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
     # Every device holds the same state afterwards.
     for leaf in jax.tree.leaves(mapped):
         assert np.array_equal(np.asarray(leaf), np.broadcast_to(np.asarray(leaf)[:1], leaf.shape))
@@ -56,7 +60,6 @@ def test_four_devices_do_what_one_does(name):
 def test_a_step_is_sgd_on_the_loss_of_the_whole_batch():
     """Against jax.grad of the formula written out for one device, without dropout, axis or augmentation."""
     how, cells = toy.method(), toy.cells()
-    variables = toy.Tiny(axis_name=None).init(jax.random.key(0), jnp.zeros((1, 6, 6, 3)))
     rate = 0.1
 
     class Still(toy.Tiny):
@@ -65,8 +68,6 @@ def test_a_step_is_sgd_on_the_loss_of_the_whole_batch():
             x = nn.Dense(12, name="stem_dense")(images / 255)
             x = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name, name="stem_norm")(x)
             return nn.Dense(8, name="head")(nn.relu(x).mean((1, 2))), {}
-
-    from smrjax.train.loop import build
 
     variables = Still(axis_name=None).init(jax.random.key(0), jnp.zeros((1, 6, 6, 3)))
     learner = build(
@@ -83,7 +84,7 @@ def test_a_step_is_sgd_on_the_loss_of_the_whole_batch():
     z = unit(jax.random.normal(jax.random.key(9), (len(cells.train), 8)))
     goal = learner.refit(z, jnp.asarray(cells.labels[cells.train]), None, key)
     mapped = parallel.replicate(state.replace(goal=goal), learner.devices)
-    images, labels = cells.images[:16], cells.labels[:16]
+    images, labels = cells.read(np.arange(16)), cells.labels[:16]
     after = parallel.first(
         learner.step(mapped, parallel.share(images, learner.devices), parallel.share(labels, learner.devices), key)
     )
@@ -114,7 +115,5 @@ def test_an_uneven_batch_is_refused():
 
 
 def test_smr_needs_a_lineage():
-    from dataclasses import replace
-
     with pytest.raises(ValueError, match="lineage"):
         smr(replace(toy.TAXONOMY, lineages=()))
