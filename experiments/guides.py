@@ -28,7 +28,6 @@ from smrjax.data.cache import cache_root
 from smrjax.errors import InputError
 from smrjax.guides import GUIDES, adjacency, find_matrix, read_matrix
 from smrjax.method import INVERSES, guided, tml
-from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import read_json, write_json
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def main() -> None:
     prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
     check(config.guides)
     prepared = prepare(config, lambda taxonomy: tml(margin=config.guides.margin))
-    places = lay_out(config, prepared.taxonomy)
+    places = lay_out(config, prepared)
     if config.run.resume:
         check_same(folder, prepared)
     else:
@@ -195,22 +194,26 @@ def variants(config: Config) -> dict[str, tuple[str, str] | None]:
     return runs
 
 
-def lay_out(config: Config, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
+def lay_out(config: Config, prepared: Prepared) -> dict[str, np.ndarray]:
     """The place of every class in every guide of the run, Float[C, 2].
 
     Raises:
         InputError: if there is no matrix for these classes.
     """
-    options, lineages = config.guides, [[taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages]
+    options, taxonomy = config.guides, prepared.taxonomy
+    lineages = [[taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages]
     places = {}
     for layout, kind, maturity in guides_of(options):
         edges = np.zeros((len(taxonomy.classes), len(taxonomy.classes)), int)
         if layout in DRAWN:
-            matrix = find_matrix(kind, taxonomy.classes)
             if options.matrix_file and kind == options.matrix:
                 matrix = read_matrix(options.matrix_file, taxonomy.classes)
+            else:
+                matrix = prepared.severity if kind == "severity" else find_matrix(kind, taxonomy.classes)
             if matrix is None:
-                raise InputError(f"smrjax has no {kind} matrix of these classes; give your own by --matrix-file")
+                raise InputError(
+                    f"smrjax has no {kind} matrix of these classes; give your own: --matrix {kind} --matrix-file FILE"
+                )
             edges = adjacency(matrix, kind=kind, lineages=lineages, maturity=maturity)
         name = name_of((layout, kind, maturity))
         places[name] = GUIDES[layout](edges, jax.random.key(config.train.seed), lineages)

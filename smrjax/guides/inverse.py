@@ -1,11 +1,15 @@
 """From places of the classes in the plane to places in the embedding (GUIDES, eq. 1)."""
 
+import logging
+import time
 import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+_LOG = logging.getLogger(__name__)
 
 
 def inverse_rbf(means: jax.Array, present: jax.Array, guide: jax.Array) -> jax.Array:
@@ -71,7 +75,8 @@ def inverse_umap(
 
     UMAP is fitted to at most `samples` embeddings, as many of each class as its share. The guide is laid over the
     class means in its plane (`align`) and shrunk toward the centre of the cells until it lies within their hull, since
-    outside of it the inverse is arbitrary. What comes back is clipped to the range of the embeddings.
+    outside of it the inverse is arbitrary. What comes back is clipped to the range of the embeddings. How long it took
+    is logged.
 
     Args:
         z: Embeddings, Float[N, D].
@@ -84,6 +89,7 @@ def inverse_umap(
     Returns:
         Float[C, D]; where there are fewer than four cells, their mean for every class.
     """
+    began = time.monotonic()
     z, y, guide = (np.asarray(a) for a in (z, y, guide))
     rows = _stratified(y, samples, seed)
     if len(rows) < 4:
@@ -109,6 +115,7 @@ def inverse_umap(
             return np.broadcast_to(z.mean(0), (len(guide), z.shape[1])).astype(z.dtype)
         share = next((s for s in np.linspace(1, 0.05, 39) if inside(hull, centre + s * (laid - centre))), 0.0)
         lifted = reducer.inverse_transform((centre + share * (laid - centre)).astype(np.float32))
+    _LOG.info("UMAP of %d embeddings and its inverse: %.1f s", len(rows), time.monotonic() - began)
     return np.clip(np.nan_to_num(lifted), z.min(0), z.max(0)).astype(z.dtype)
 
 
