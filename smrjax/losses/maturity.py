@@ -69,7 +69,7 @@ def projected(z: jax.Array, curve: Curve, t: jax.Array, *, ends: str = "extend",
     >>> z, t = jnp.array([[1.0, 3.0], [5.0, -2.0]]), jnp.array([0.5, 1.0])
     >>> print(projected(z, line, t), projected(z, line, t, ends="clamp"))
     [0.25 0.25] [0.25 0.  ]
-    >>> print(projected(z, line, t, scale="length"))
+    >>> print(projected(z, line, t, scale="length").round(5))
     [1. 1.]
     """
     if scale not in ("parameter", "length"):
