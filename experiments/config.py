@@ -6,8 +6,8 @@ flag. ``--preset`` chooses the defaults, flags given beside it win, and `config.
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ import tyro
 
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
+from smrjax.train.folder import read_json
 
 if TYPE_CHECKING:
     from builtins import str as EncoderName
@@ -162,6 +163,37 @@ def parse(kind: type[T], presets: dict[str, T], argv: Sequence[str] | None = Non
     if name not in presets:
         raise InputError(f"--preset {name}: there is no such preset; choose from {', '.join(presets)}")
     return tyro.cli(kind, default=presets[name], args=argv, prog=prog, description=text, config=(Flat,))
+
+
+def configure(kind: type[T], presets: dict[str, T], resolved: Callable[[T], T], *, prog: str, text: str) -> T:
+    """The options of this run: those of the command line, or those that the run to be resumed was begun with.
+
+    Args:
+        kind: See `parse`.
+        presets: See `parse`.
+        resolved: Fills in every default that depends on another option, as config.json is to show it.
+        prog: See `parse`.
+        text: See `parse`.
+
+    Raises:
+        InputError: as `parse` and `from_json`, and for options beside ``--resume``.
+    """
+    config: Any = parse(kind, presets, prog=prog, text=text)
+    folder = config.run.resume
+    if not folder:
+        return resolved(config)
+    default: Any = next(iter(presets.values()))
+    if config != replace(default, run=RunOptions(resume=folder)):
+        raise InputError("--resume takes all options from the run's config.json; give no others beside it")
+    stored: Any = from_json(kind, read_json(Path(folder) / "config.json"))
+    return replace(stored, run=replace(stored.run, resume=folder))
+
+
+def few_folds(preset: str, data: DataOptions) -> DataOptions:
+    """The quick preset trains three folds of rendered cells, of which there are always more; all folds of others."""
+    if preset == "quick" and data.data == "synthetic_marrow" and not data.only_folds:
+        return replace(data, only_folds=tuple(range(min(3, data.folds))))
+    return data
 
 
 def to_json(config: Any) -> dict[str, Any]:

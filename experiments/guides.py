@@ -15,14 +15,13 @@ from experiments.config import (
     RunOptions,
     TrainOptions,
     block,
-    from_json,
-    parse,
-    to_json,
+    configure,
+    few_folds,
 )
 from experiments.crossval import cross_validate
 from experiments.guides_report import draw_guides, draw_scores, table_of_methods
 from experiments.prepare import Prepared, prepare
-from experiments.runs import check_same, start_run
+from experiments.runs import open_run
 from experiments.runtime import leave, prepare_jax
 from smrjax.data.cache import cache_root
 from smrjax.errors import InputError
@@ -105,23 +104,12 @@ BASELINE = "tml"
 
 def main() -> None:
     """Train with one guide or all of them, and the triplet baseline, on the same folds."""
-    config = parse(Config, PRESETS, prog="python -m experiments.guides", text=__doc__ or "")
-    if config.run.resume:
-        folder = Path(config.run.resume)
-        if config != replace(PRESETS["quick"], run=RunOptions(resume=config.run.resume)):
-            raise InputError("--resume takes all options from the run's config.json; give no others beside it")
-        stored = from_json(Config, read_json(folder / "config.json"))
-        config = replace(stored, run=replace(stored.run, resume=config.run.resume))
-    else:
-        config = resolved(config)
+    config = configure(Config, PRESETS, resolved, prog="python -m experiments.guides", text=__doc__ or "")
     prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
     check(config.guides)
     prepared = prepare(config, lambda taxonomy: tml(margin=config.guides.margin))
     places = lay_out(config, prepared)
-    if config.run.resume:
-        check_same(folder, prepared)
-    else:
-        folder = start_run(config, prepared, "guides", config.run.name or default_name(config), to_json(config))
+    folder = open_run(config, prepared, "guides", default_name(config))
     summaries = {}
     for name, variant in variants(config).items():
         summaries[name] = run_one(config, prepared, folder, name, variant, places)
@@ -134,10 +122,7 @@ def main() -> None:
 
 def resolved(config: Config) -> Config:
     """The options with every default that depends on another one filled in."""
-    data = config.data
-    if config.preset == "quick" and data.data == "synthetic_marrow" and not data.only_folds:
-        data = replace(data, only_folds=tuple(range(min(3, data.folds))))
-    return replace(config, data=data)
+    return replace(config, data=few_folds(config.preset, config.data))
 
 
 def check(options: GuideOptions) -> None:
@@ -206,6 +191,7 @@ def lay_out(config: Config, prepared: Prepared) -> dict[str, np.ndarray]:
     for layout, kind, maturity in guides_of(options):
         edges = np.zeros((len(taxonomy.classes), len(taxonomy.classes)), int)
         if layout in DRAWN:
+            matrix: np.ndarray | None
             if options.matrix_file and kind == options.matrix:
                 matrix = read_matrix(options.matrix_file, taxonomy.classes)
             else:

@@ -4,43 +4,41 @@ import hashlib
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.config import to_json
 from experiments.prepare import Blocks, Prepared
 from smrjax.errors import InputError
 from smrjax.train.folder import create_run, read_json, write_json
 
 
-def start_run(blocks: Blocks, prepared: Prepared, experiment: str, name: str, config: dict[str, Any]) -> Path:
-    """A new run folder with `config.json`, and in `run.json` what a resume must find again.
+def open_run(blocks: Blocks, prepared: Prepared, experiment: str, name: str) -> Path:
+    """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
 
     Args:
         blocks: Options.
         prepared: From `prepare`, of the same options.
         experiment: The module, ``smr`` of ``experiments.smr``.
-        name: Of the run.
-        config: All options as JSON values.
+        name: Of a new run, unless ``--name`` gives one.
 
     Raises:
-        InputError: if the folder exists or cannot be written.
+        InputError: if a new folder exists or cannot be written, or a run was begun on other cells, folds or weights.
     """
-    folder = create_run(blocks.run.out, experiment, name)
-    write_json(folder / "config.json", config)
+    if blocks.run.resume:
+        folder = Path(blocks.run.resume)
+        _check_same(folder, prepared)
+        return folder
+    folder = create_run(blocks.run.out, experiment, blocks.run.name or name)
+    write_json(folder / "config.json", to_json(blocks))
     command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
     write_json(folder / "run.json", {"command": command, "resume": resume} | _identity(prepared))
     return folder
 
 
-def check_same(folder: Path, prepared: Prepared) -> None:
-    """Refuse to go on with a run on other cells, folds or initial weights.
-
-    Raises:
-        InputError: which of them differ.
-    """
+def _check_same(folder: Path, prepared: Prepared) -> None:
     stored = read_json(folder / "run.json")
     for what, digest in _identity(prepared).items():
         if stored.get(what) != digest:
