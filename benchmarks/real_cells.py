@@ -51,8 +51,8 @@ SCORES = {
 }
 # As users see it: along a method's own curves, or where it has none along lines fitted afterwards.
 TRUE_SCORES = {
-    "tau to truth": "tau_true",
-    "within classes": "tau_true_within",
+    "tau to truth, own": "tau_true",
+    "within classes, own": "tau_true_within",
     "tau to truth, line": "line/kendall_tau_true",
     "tau to truth, Bézier": "bezier/kendall_tau_true",
     "within classes, line": "line/kendall_tau_true_within",
