@@ -78,7 +78,8 @@ def test_many_scores_are_wrapped(tmp_path):
     for count in (4, 12):
         scores = {f"score {i}": {"TML": [0.5, 0.6], "SMR": [0.55, 0.65]} for i in range(count)}
         path = comparison_figure(tmp_path / f"{count}.png", scores=scores, baseline="TML", title="Many")
-        sizes[count] = Image.open(path).size
+        with Image.open(path) as image:
+            sizes[count] = image.size
     assert sizes[12][0] == pytest.approx(sizes[4][0], rel=0.05)
     assert 1.8 < sizes[12][1] / sizes[4][1] < 3
 
