@@ -33,8 +33,9 @@ BASELINE = "TML"
 def score(fold: dict, name: str) -> float:
     """A score of one fold, NaN where it is undefined; readouts of maturity are averaged over lineages."""
     scores = fold["scores"]
-    if name in ("macro_f1", "off_by_one"):
-        return scores.get(name, np.nan)
+    if "/" not in name:
+        value = scores.get(name)
+        return np.nan if value is None else value
     readout, key = name.split("/")
     values = [line[readout].get(key) for line in scores["readouts"].values() if readout in line]
     defined = [value for value in values if value is not None]
@@ -48,7 +49,10 @@ SCORES = {
     "tau, Bézier": "bezier/kendall_tau_stage",
     "tau, probabilities": "expected/kendall_tau_stage",
 }
+# As users see it: along a method's own curves, or where it has none along lines fitted afterwards.
 TRUE_SCORES = {
+    "tau to truth, own": "tau_true",
+    "within classes, own": "tau_true_within",
     "tau to truth, line": "line/kendall_tau_true",
     "tau to truth, Bézier": "bezier/kendall_tau_true",
     "within classes, line": "line/kendall_tau_true_within",

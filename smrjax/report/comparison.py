@@ -28,6 +28,8 @@ from smrjax.report.figures import (
 ROW = 0.36
 ACROSS = 1.75
 NUMBERS = 1.05  # inches for the numbers at the right of a panel
+MOST = 5  # panels side by side
+BETWEEN = 0.8  # inches between rows of panels, for ticks and headings
 
 
 def comparison_figure(
@@ -66,52 +68,18 @@ def comparison_figure(
         raise ValueError("there is no method to compare")
     if baseline is not None and baseline not in methods:
         raise ValueError(f"the baseline {baseline!r} is none of {', '.join(methods)}")
-    width = len(scores) * (ACROSS + NUMBERS) + (len(scores) - 1) * 0.12
+    rows = math.ceil(len(scores) / MOST)
+    columns = math.ceil(len(scores) / rows)
+    width = columns * (ACROSS + NUMBERS) + (columns - 1) * 0.12
     height = ROW * len(methods) + 0.1
 
-    with sheet(path, width=width, height=height, svg=svg) as figure:
+    with sheet(path, width=width, height=rows * height + (rows - 1) * BETWEEN, svg=svg) as figure:
         for i, (score, values) in enumerate(scores.items()):
-            left = i * (ACROSS + NUMBERS + 0.12)
-            axes = panel(figure, left=left, top=0.0, width=ACROSS, height=height)
-            axes.set_ylim(len(methods) - 0.4, -0.6)
-            axes.set_yticks(range(len(methods)), [shorten(m, 44) if i == 0 else "" for m in methods])
-            axes.tick_params(axis="y", length=0)
-            axes.spines["left"].set_visible(False)
-            axes.grid(axis="x", color="#ececec", linewidth=0.6)
-            rule = axes.get_yaxis_transform()
-            axes.hlines(range(len(methods)), 0, 1, transform=rule, color=FAINT, linewidth=0.6)
-            base = _values(values, baseline)
-            if np.isfinite(base).any():
-                axes.axvline(np.nanmean(base), color=QUIET, linewidth=1.0, linestyle=(0, (4, 2.5)), zorder=1)
-            for row, method in enumerate(methods):
-                own = _values(values, method)
-                if not np.isfinite(own).any():
-                    axes.text(1.03, row, "–", transform=rule, va="center_baseline")
-                    continue
-                colour = QUIET if method == baseline else SERIES[0]
-                mean, half = interval(own)
-                # Folds keep their height in every row, so one fold can be followed down the panel.
-                spread = np.linspace(-0.2, 0.2, own.size) if own.size > 1 else np.zeros(1)
-                axes.scatter(own, row + spread, s=7, color=colour, alpha=0.4, linewidths=0, zorder=2)
-                if np.isfinite(half):
-                    axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
-                axes.plot(mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4)
-                words, clear = number(mean, 3), 0
-                found = (differences or {}).get(score, {}).get(method)
-                if found is not None:
-                    difference, low, high = found
-                    words += f"\n{number(difference, 3, sign=True)} ± {number((high - low) / 2, 3)}"
-                    clear = 1 if low > 0 else -1 if high < 0 else 0
-                style: dict[str, Any] = {"va": "center", "fontsize": 7.2, "linespacing": 1.15}
-                style |= {
-                    "color": (INK, SERIES[2], BOUNDARY)[clear],
-                    "fontweight": "bold" if clear else "normal",
-                }
-                axes.text(1.03, row, words, transform=rule, **style)
-            axes.margins(x=0.06)
-            axes.locator_params(axis="x", nbins=4)
-            axes.tick_params(axis="x", labelsize=7.5)
-            write(figure, left, -0.05, shorten(score, 30), va="bottom", fontweight="bold")
+            top, left = (i // columns) * (height + BETWEEN), (i % columns) * (ACROSS + NUMBERS + 0.12)
+            axes = panel(figure, left=left, top=top, width=ACROSS, height=height)
+            names = [shorten(m, 44) if i % columns == 0 else "" for m in methods]
+            _draw(axes, values, names, methods, baseline, (differences or {}).get(score, {}))
+            write(figure, left, top - 0.05, shorten(score, 30), va="bottom", fontweight="bold")
         words = "Small dots: folds. Large dots and bars: mean and 95 % interval (Student's t over folds)."
         if baseline is not None:
             words += (
@@ -122,6 +90,51 @@ def comparison_figure(
         caption(figure, words, gap=0.35)
         heading(figure, title, gap=0.3)
     return Path(path)
+
+
+def _draw(
+    axes: Any,
+    values: Mapping[str, Sequence[float] | np.ndarray],
+    names: Sequence[str],
+    methods: Sequence[str],
+    baseline: str | None,
+    differences: Mapping[str, tuple[float, float, float]],
+) -> None:
+    """One score of all methods, a line each."""
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    axes.set_yticks(range(len(methods)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color="#ececec", linewidth=0.6)
+    rule = axes.get_yaxis_transform()
+    axes.hlines(range(len(methods)), 0, 1, transform=rule, color=FAINT, linewidth=0.6)
+    base = _values(values, baseline)
+    if np.isfinite(base).any():
+        axes.axvline(np.nanmean(base), color=QUIET, linewidth=1.0, linestyle=(0, (4, 2.5)), zorder=1)
+    for row, method in enumerate(methods):
+        own = _values(values, method)
+        if not np.isfinite(own).any():
+            axes.text(1.03, row, "–", transform=rule, va="center_baseline")
+            continue
+        colour = QUIET if method == baseline else SERIES[0]
+        mean, half = interval(own)
+        # Folds keep their height in every row, so one fold can be followed down the panel.
+        spread = np.linspace(-0.2, 0.2, own.size) if own.size > 1 else np.zeros(1)
+        axes.scatter(own, row + spread, s=7, color=colour, alpha=0.4, linewidths=0, zorder=2)
+        if np.isfinite(half):
+            axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
+        axes.plot(mean, row, marker="o", color=colour, markeredgecolor="white", markersize=6.5, zorder=4)
+        words, clear = number(mean, 3), 0
+        if method in differences:
+            difference, low, high = differences[method]
+            words += f"\n{number(difference, 3, sign=True)} ± {number((high - low) / 2, 3)}"
+            clear = 1 if low > 0 else -1 if high < 0 else 0
+        style: dict[str, Any] = {"va": "center", "fontsize": 7.2, "linespacing": 1.15}
+        style |= {"color": (INK, SERIES[2], BOUNDARY)[clear], "fontweight": "bold" if clear else "normal"}
+        axes.text(1.03, row, words, transform=rule, **style)
+    axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=4)
+    axes.tick_params(axis="x", labelsize=7.5)
 
 
 def _values(values: Mapping[str, Sequence[float] | np.ndarray], method: str | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from smrjax.report import comparison_figure, learning_figure
@@ -69,6 +70,18 @@ def test_comparison_shows_differences(tmp_path):
     assert any("+0.020 ± 0.000" in w for w in words)
     assert any("−0.100 ± 0.020" in w for w in words)
     assert f"{folds.mean():.3f}" in words
+
+
+def test_many_scores_are_wrapped(tmp_path):
+    """Twelve panels in three rows of four rather than one strip: as wide as four, as high as three."""
+    sizes = {}
+    for count in (4, 12):
+        scores = {f"score {i}": {"TML": [0.5, 0.6], "SMR": [0.55, 0.65]} for i in range(count)}
+        path = comparison_figure(tmp_path / f"{count}.png", scores=scores, baseline="TML", title="Many")
+        with Image.open(path) as image:
+            sizes[count] = image.size
+    assert sizes[12][0] == pytest.approx(sizes[4][0], rel=0.05)
+    assert 1.8 < sizes[12][1] / sizes[4][1] < 3
 
 
 def test_comparison_without_baseline_and_of_one_fold(tmp_path):
