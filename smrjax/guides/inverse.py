@@ -129,11 +129,9 @@ def _squares(places: jax.Array) -> jax.Array:
 
 
 def _stratified(y: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """Rows, at most so many, of each class by its share but one at least."""
-    if len(y) <= samples:
-        return np.arange(len(y))
-    rng, chosen = np.random.default_rng(seed), []
+    """Rows, at most so many, of each class by its share; the first cell of every class comes before any second one."""
+    rng, turn = np.random.default_rng(seed), np.empty(len(y))
     for label in np.unique(y):
-        own = np.flatnonzero(y == label)
-        chosen.append(rng.permutation(own)[: max(1, round(samples * len(own) / len(y)))])
-    return np.sort(np.concatenate(chosen))
+        own = rng.permutation(np.flatnonzero(y == label))
+        turn[own] = np.arange(len(own)) / len(own)
+    return np.sort(np.argsort(turn, kind="stable")[:samples])

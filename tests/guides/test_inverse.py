@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from scipy.spatial import procrustes
 
-from smrjax.guides.inverse import align, inverse_rbf, inverse_umap
+from smrjax.guides.inverse import _stratified, align, inverse_rbf, inverse_umap
 
 ALL = jnp.ones(6, bool)
 
@@ -109,3 +109,17 @@ def test_umap_stays_within_the_range_of_the_cells_and_repeats_itself(clusters):
 def test_umap_of_hardly_any_cells_is_their_mean(clusters, count):
     z, y = clusters[0][:count], clusters[1][:count]
     np.testing.assert_allclose(inverse_umap(z, y, np.ones((5, 2))), np.broadcast_to(z.mean(0), (5, 6)), rtol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(9, 200))
+def test_samples_are_stratified(counts, samples):
+    """Exactly as many as asked for, a cell of every class, and each class near its share."""
+    y = np.repeat(np.arange(len(counts)), counts)
+    rows = _stratified(np.random.default_rng(0).permutation(y), samples, 3)
+    labels = np.random.default_rng(0).permutation(y)[rows]
+    assert len(set(rows)) == len(rows) == min(samples, len(y))
+    taken = np.bincount(labels, minlength=len(counts))
+    assert (taken > 0).all()
+    share = len(rows) / len(y)
+    assert (np.abs(taken - share * np.array(counts)) <= len(counts)).all()
