@@ -3,9 +3,10 @@
     python benchmarks/ceiling.py RUN_FOLDER …
 
 Only for rendered cells, whose true maturity is known. The last column is a support vector regression from the
-embeddings of the training part to their *true* maturity, by lineage, C and gamma by a grid within the training part: no
-method is given this truth, and a readout near it leaves nothing to gain. Mean over lineages and folds of Kendall's tau
-between what is read and the truth, over all test cells of a lineage and within its classes. Prints a Markdown table.
+embeddings of the training part to their *true* maturity, by lineage, C and gamma by a grid within the training part. No
+method is given this truth. It is a yardstick, not an upper bound, and of these embeddings alone. Mean over lineages and
+folds of Kendall's tau between what is read and the truth, over all test cells of a lineage and within its classes.
+Prints a Markdown table.
 """
 
 import argparse

@@ -46,8 +46,9 @@ METHODS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_four_devices_do_what_one_does(name):
-    # After one step the momentum is the gradient; further steps amplify its rounding.
-    for steps, tolerance in ((1, 1e-5), (3, 1e-4)):
+    # After one step the momentum is the gradient. Softmax multiplies embeddings by 16 and the rounding of its gradients
+    # likewise: three steps take a bias before BatchNorm, whose gradient is zero, to 2e-5.
+    for steps, tolerance in ((1, 1e-5), (3, 1e-4 if name == "softmax" else 1e-5)):
         one, _ = after_steps(1, METHODS[name], steps)
         four, mapped = after_steps(4, METHODS[name], steps)
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
