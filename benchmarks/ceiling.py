@@ -19,7 +19,7 @@ from sklearn.svm import SVR
 
 from smrjax.data import load
 from smrjax.evaluate.readouts import compare_readouts
-from smrjax.taxonomy import for_classes, parse_lineages
+from smrjax.taxonomy import for_classes, load_taxonomy, parse_lineages
 
 GRID = {"C": [0.1, 1, 10], "gamma": [0.1, 1, 10]}
 COLUMNS = {
@@ -41,10 +41,17 @@ def told(z: np.ndarray, maturity: np.ndarray, labels: np.ndarray, train: np.ndar
 def read(folder: Path) -> dict[tuple[str, str], list[float]]:
     """(readout, score) -> one value a fold, the mean over lineages."""
     data = json.loads((folder / "config.json").read_text())["data"]
-    cells = load(data["data"], size=data["image_size"], count=data["count"], cache_dir=data["cache"])
+    cells = load(
+        data["data"],
+        size=data["image_size"],
+        count=data["count"],
+        seed=data["render_seed"],
+        cache_dir=data["cache"],
+    )
     if cells.maturity is None:
         raise SystemExit(f"{folder}: the true maturity of these cells is not known")
-    taxonomy = for_classes(cells.classes, parse_lineages(data["lineages"]), name=cells.name)
+    own = load_taxonomy(data["taxonomy"]) if data["taxonomy"] else None
+    taxonomy = for_classes(cells.classes, parse_lineages(data["lineages"]), own=own, name=cells.name)
     stage, lineage, y = taxonomy.stage(), taxonomy.lineage_index(), cells.labels
     found: dict[tuple[str, str], list[float]] = {}
     for path in sorted(folder.glob("fold_*/embeddings.npz")):

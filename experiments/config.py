@@ -34,6 +34,8 @@ class DataOptions:
     published archive of peripheral blood cells (PBC_dataset_normal_DIB.zip)."""
     count: int = 1200
     """How many cells to render (synthetic_marrow only)."""
+    render_seed: int = 0
+    """Which cells to render: another number, other slides and cells (synthetic_marrow only)."""
     image_size: int = 64
     """Side of the square images that the network sees, in pixels."""
     lineages: tuple[str, ...] = ()

@@ -70,7 +70,7 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     """
     data, options = blocks.data, blocks.train
     check_options(data, blocks.encoder, options)
-    cells = load(data.data, size=data.image_size, count=data.count, cache_dir=data.cache)
+    cells = load(data.data, size=data.image_size, count=data.count, seed=data.render_seed, cache_dir=data.cache)
     own = load_taxonomy(data.taxonomy) if data.taxonomy else None
     taxonomy = for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
     severity = _severity(data, cells.classes)

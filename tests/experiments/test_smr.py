@@ -16,9 +16,12 @@ from scipy.stats import kendalltau
 from sklearn.metrics import f1_score
 
 from experiments import smr
-from experiments.config import from_json, to_json
+from experiments.config import DataOptions, from_json, to_json
+from experiments.prepare import prepare
 from experiments.runtime import leave
+from smrjax.data.synthetic import render
 from smrjax.errors import InputError
+from smrjax.method import tml
 
 # A few hundred cells leave the rarest class out of a fold, of which the data room warns.
 pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
@@ -241,6 +244,7 @@ def _number(flag: str, value: str) -> tuple[list[str], str]:
 
 BAD = {
     "no cells": _number("--count", "0"),
+    "no such set of cells": (["--render-seed", "-1"], "seed -1"),
     "one fold": _number("--folds", "1"),
     "no epochs between grids": _number("--grid-every", "0"),
     "no patience": _number("--patience", "0"),
@@ -261,6 +265,12 @@ BAD = {
     "folders in a name": ([*FEW, "--name", "a/b"], "plain name"),
     "resume and more": (["--resume", "runs/smr/x", "--curve", "svd"], "--resume"),
 }
+
+
+def test_render_seed_draws_other_cells(tmp_path):
+    data = DataOptions(count=600, image_size=16, folds=3, render_seed=5, cache=tmp_path)
+    prepared = prepare(smr.Config(data=data), lambda taxonomy: tml())
+    np.testing.assert_array_equal(prepared.cells.images[7], render(7, size=16, seed=5).image)
 
 
 @pytest.mark.parametrize("case", BAD)
