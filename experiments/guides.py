@@ -44,9 +44,9 @@ DRAWN = ("kk", "fr", "drl")
 class GuideOptions:
     """The guide and its loss (GUIDES, section III)."""
 
-    guide: GuideName = "drl"
+    guide: tuple[GuideName, ...] = ("drl",)
     """How classes are laid out: circular (lineages along a circle), random, or drawn from a matrix: kk (Kamada-Kawai),
-    fr (Fruchterman-Reingold), drl (distributed recursive)."""
+    fr (Fruchterman-Reingold), drl (distributed recursive). One or several, each trained by itself."""
     matrix: Literal["similarity", "severity"] = "similarity"
     """What draws classes together: that they look alike, or that confusing them does little harm."""
     matrix_file: Path | None = None
@@ -54,8 +54,9 @@ class GuideOptions:
     column; by default the one that comes with smrjax and knows all classes."""
     maturity: bool = False
     """Also draw all stages of a lineage together."""
-    loss: Literal["umap", "distance"] = "umap"
-    """Pull each cell to its class's place, lifted into the embedding (eq. 2); or fit distances (eq. 4)."""
+    loss: tuple[Literal["umap", "distance"], ...] = ("umap",)
+    """umap pulls each cell to its class's place, lifted into the embedding (eq. 2); distance fits distances (eq. 4).
+    One or both, each trained by itself."""
     alpha: float = 0.4
     """Weight of the guide against the triplets."""
     margin: float = 0.1
@@ -131,6 +132,9 @@ def check(options: GuideOptions) -> None:
     Raises:
         InputError: for the first one.
     """
+    for flag, names in (("--guide", options.guide), ("--loss", options.loss)):
+        if not names:
+            raise InputError(f"{flag}: name one or more")
     for flag, value in (("--alpha", options.alpha), ("--kappa", options.kappa)):
         if not 0 <= value <= 1:
             raise InputError(f"{flag} {value}: give a number from 0 to 1")
@@ -147,12 +151,13 @@ Guide = tuple[str, str, bool]  # layout, matrix, with maturity
 
 
 def guides_of(options: GuideOptions) -> list[Guide]:
-    """The guides of a run: one, or the paper's eleven."""
-    if not options.all:
-        return [(options.guide, options.matrix, options.maturity)]
-    kinds = (("similarity", False), ("severity", False), ("similarity", True))
-    drawn = [(name, matrix, maturity) for name in DRAWN for matrix, maturity in kinds]
-    return [*drawn, ("circular", "", False), ("random", "", False)]
+    """The guides of a run: those asked for, or the paper's eleven."""
+    chosen, kinds = options.guide, [(options.matrix, options.maturity)]
+    if options.all:
+        chosen = (*DRAWN, "circular", "random")
+        kinds = [("similarity", False), ("severity", False), ("similarity", True)]
+    guides = [(name, *kind) if name in DRAWN else (name, "", False) for name in chosen for kind in kinds]
+    return list(dict.fromkeys(guides))
 
 
 def name_of(guide: Guide) -> str:
@@ -171,7 +176,7 @@ def title_of(name: str) -> str:
 def variants(config: Config) -> dict[str, tuple[str, str] | None]:
     """Name of each run -> its guide and loss; the baseline has none."""
     options = config.guides
-    losses = ("umap", "distance") if options.all else (options.loss,)
+    losses = ("umap", "distance") if options.all else options.loss
     runs: dict[str, tuple[str, str] | None] = {BASELINE: None}
     for guide in guides_of(options):
         for loss in losses:
@@ -243,8 +248,8 @@ def run_one(
 def default_name(config: Config) -> str:
     """A folder name that says what runs and when."""
     options = config.guides
-    what = "all" if options.all else f"{name_of(guides_of(options)[0])}-{options.loss}"
-    return f"{what}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    what = ["all"] if options.all else [*map(name_of, guides_of(options)), *options.loss]
+    return f"{'-'.join(what)}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 
 if __name__ == "__main__":

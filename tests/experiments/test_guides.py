@@ -90,6 +90,14 @@ def test_a_set_goes_on_where_it_stopped(finished, monkeypatch, capsys):
     assert {path: path.stat().st_mtime_ns for path in baseline.rglob("*") if path.is_file()} == stamps
 
 
+def test_several_guides_and_both_losses():
+    """The matrix and the lineages name only those guides that are drawn from them."""
+    options = guides.GuideOptions(guide=("circular", "kk", "kk"), loss=("umap", "distance"), maturity=True)
+    assert guides.guides_of(options) == [("circular", "", False), ("kk", "similarity", True)]
+    guided = [f"{guide}-{loss}" for guide in ("circular", "kk-similarity-maturity") for loss in ("umap", "distance")]
+    assert list(guides.variants(guides.Config(guides=options))) == ["tml", *guided]
+
+
 def test_all_guides_under_both_losses(tmp_path):
     """GUIDES, Figures 4 and 5: eleven guides, two losses and the baseline; without an epoch, for the sake of time."""
     words = ["--all", "--inverse", "rbf", "--epochs", "0", "--no-pictures", "--out", str(tmp_path), "--name", "all"]
@@ -138,6 +146,8 @@ def test_the_paper_preset_is_the_papers_setup():
 
 MATRIX = ",A,B,C\nA,5,4,1\nB,4,5,2\nC,1,2,5\n"
 BAD = {
+    "no guide": (["--guide"], "--guide"),
+    "no loss": (["--loss"], "--loss"),
     "alpha beyond one": (["--alpha", "1.5"], "--alpha 1.5"),
     "kappa below zero": (["--kappa", "-1"], "--kappa"),
     "too few samples": (["--umap-samples", "3"], "--umap-samples 3"),
