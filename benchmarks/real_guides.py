@@ -1,7 +1,7 @@
 """Do guides help? The baseline and several guides on the same folds and seeds, then paired differences.
 
     python benchmarks/real_guides.py --seeds 0 1 -- --data ../shared/data/pbc \
-        --encoder efficientnet_lite0 --init imagenet --image-size 96 --frozen-stages 6 --precompute --epochs 5 --tta \
+        --encoder efficientnet_lite0 --init imagenet --image-size 96 --frozen-stages 6 --precompute --epochs 4 \
         --guide circular kk fr drl --maturity --loss umap distance
 
 What stands behind ``--`` goes to `experiments.guides`. A finished run is not repeated and a broken one goes on, so the
