@@ -1,7 +1,7 @@
 """Do guides help? The baseline and several guides on the same folds and seeds, then paired differences.
 
     python benchmarks/real_guides.py --seeds 0 1 -- --data ../shared/data/pbc \
-        --encoder efficientnet_lite0 --init imagenet --image-size 96 --frozen-stages 6 --precompute --epochs 5 --tta \
+        --encoder efficientnet_lite0 --init imagenet --image-size 96 --frozen-stages 6 --precompute --epochs 4 \
         --guide circular kk fr drl --maturity --loss umap distance
 
 What stands behind ``--`` goes to `experiments.guides`. A finished run is not repeated and a broken one goes on, so the
@@ -20,15 +20,18 @@ from experiments.guides import BASELINE, Config, variants
 from experiments.guides_report import draw_scores, table_of_methods
 from smrjax.train.folder import read_json
 
+Runs = dict[str, tuple[str, str] | None]
 
-def train(seed: int, words: list[str], out: Path) -> dict[str, dict[str, Any]]:
-    """Summary of every guide and of the baseline under one seed."""
+
+def train(seed: int, words: list[str], out: Path) -> tuple[Runs, dict[str, dict[str, Any]]]:
+    """Runs under one seed, with their guide and loss, and their summaries."""
     folder = out / "guides" / f"seed{seed}"
     fresh = [*words, "--seed", str(seed), "--out", str(out), "--name", folder.name]
     again = ["--resume", str(folder)] if (folder / "run.json").exists() else fresh
     subprocess.run([sys.executable, "-m", "experiments.guides", *again], check=True)
     config = from_json(Config, read_json(folder / "config.json"))
-    return {name: read_json(folder / name / "summary.json") for name in variants(config)}
+    runs = variants(config, read_json(folder / "guides.json"))
+    return runs, {name: read_json(folder / name / "summary.json") for name in runs}
 
 
 def main() -> None:
@@ -43,14 +46,15 @@ def main() -> None:
     out = options.out / hashlib.sha256(" ".join(rest).encode()).hexdigest()[:8]
     together: dict[str, dict[str, Any]] = {}
     for seed in options.seeds:
-        for name, summary in train(seed, rest, out).items():
+        runs, summaries = train(seed, rest, out)
+        for name, summary in summaries.items():
             if name not in together:
                 together[name] = summary
                 continue
             for score, of in together[name]["scores"].items():
                 of["values"] += summary["scores"][score]["values"]
     print(table_of_methods(together, baseline=BASELINE))
-    print(draw_scores(out, together, baseline=BASELINE))
+    print(draw_scores(out, together, runs, baseline=BASELINE))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Embedding guides beside the triplet baseline: ``python -m experiments.guides --guide drl --maturity --loss umap``."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +21,15 @@ from experiments.config import (
     few_folds,
 )
 from experiments.crossval import cross_validate
-from experiments.guides_report import draw_guides, draw_scores, table_of_methods
-from experiments.prepare import Prepared, prepare
+from experiments.guides_report import draw_guides, draw_scores, table_of_methods, title_of
+from experiments.prepare import Prepared, find_severity, prepare
 from experiments.runs import open_run
 from experiments.runtime import leave, prepare_jax
 from smrjax.data.cache import cache_root
 from smrjax.errors import InputError
 from smrjax.guides import GUIDES, adjacency, find_matrix, read_matrix
-from smrjax.method import INVERSES, guided, tml
+from smrjax.method import INVERSES, Method, guided, tml
+from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import read_json, write_json
 
 if TYPE_CHECKING:
@@ -48,7 +51,8 @@ class GuideOptions:
     """How classes are laid out: circular (lineages along a circle), random, or drawn from a matrix: kk (Kamada-Kawai),
     fr (Fruchterman-Reingold), drl (distributed recursive). One or several, each trained by itself."""
     matrix: Literal["similarity", "severity"] = "similarity"
-    """What draws classes together: that they look alike, or that confusing them does little harm."""
+    """What draws classes together: that they look alike, or that confusing them does little harm. Of severity, the
+    matrix of --severity-file unless --matrix-file gives another."""
     matrix_file: Path | None = None
     """A laboratory's own matrix as CSV, 1 to 5, rows true and columns predicted, class codes in the first row and
     column; by default the one that comes with smrjax and knows all classes."""
@@ -101,24 +105,39 @@ PRESETS = {
     ),
 }
 BASELINE = "tml"
+UNCHECKED = ", which no expert has checked; give your own by --severity-file"
 
 
 def main() -> None:
-    """Train with one guide or all of them, and the triplet baseline, on the same folds."""
+    """Train with one guide or several, and the triplet baseline, on the same folds."""
     config = configure(Config, PRESETS, resolved, prog="python -m experiments.guides", text=__doc__ or "")
     prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
     check(config.guides)
-    prepared = prepare(config, lambda taxonomy: tml(margin=config.guides.margin))
-    places = lay_out(config, prepared)
-    folder = open_run(config, prepared, "guides", default_name(config))
-    summaries = {}
-    for name, variant in variants(config).items():
+    prepared = prepare(config, lambda taxonomy: baseline(config, taxonomy))
+    places = lay_out(config, prepared.taxonomy)
+    also = {"guides": np.array(list(places.values()))}
+    folder = open_run(config, prepared, "guides", default_name(config), also=also)
+    write_json(folder / "guides.json", {name: guide.tolist() for name, guide in places.items()})
+    runs, summaries = variants(config, places), {}
+    for name, variant in runs.items():
         summaries[name] = run_one(config, prepared, folder, name, variant, places)
-    pictures = [draw_guides(folder, prepared.taxonomy, {title_of(k): v for k, v in places.items()})]
-    pictures.append(draw_scores(folder, summaries, baseline=BASELINE))
     print(f"\n{table_of_methods(summaries, baseline=BASELINE)}\n")
-    for path in pictures:
-        print(path)
+    if prepared.severity_file:
+        print(f"severity of errors by {prepared.severity_file}{'' if config.data.severity_file else UNCHECKED}\n")
+    if config.run.pictures:
+        print(draw_guides(folder, prepared.taxonomy, places))
+        print(draw_scores(folder, summaries, runs, baseline=BASELINE))
+    print(folder)
+
+
+def baseline(config: Config, taxonomy: Taxonomy) -> Method:
+    """The triplet baseline, once it is known that all guides can be laid out: before anything long begins.
+
+    Raises:
+        InputError: as `lay_out`.
+    """
+    lay_out(config, taxonomy)
+    return tml(margin=config.guides.margin)
 
 
 def resolved(config: Config) -> Config:
@@ -138,6 +157,10 @@ def check(options: GuideOptions) -> None:
     for flag, value in (("--alpha", options.alpha), ("--kappa", options.kappa)):
         if not 0 <= value <= 1:
             raise InputError(f"{flag} {value}: give a number from 0 to 1")
+    if not (math.isfinite(options.margin) and options.margin >= 0):
+        raise InputError(f"--margin {options.margin}: give 0 or more")
+    if options.matrix_file and not (options.all or set(options.guide) & set(DRAWN)):
+        raise InputError(f"--matrix-file draws no {' or '.join(options.guide)} guide; add --guide kk, fr or drl")
     for flag, whole, least in (
         ("--umap-samples", options.umap_samples, 20),
         ("--umap-every", options.umap_every, 1),
@@ -150,12 +173,13 @@ def check(options: GuideOptions) -> None:
 Guide = tuple[str, str, bool]  # layout, matrix, with maturity
 
 
-def guides_of(options: GuideOptions) -> list[Guide]:
-    """The guides of a run: those asked for, or the paper's eleven."""
-    chosen, kinds = options.guide, [(options.matrix, options.maturity)]
+def guides_of(options: GuideOptions, *, lineages: bool = True) -> list[Guide]:
+    """The guides of a run: those asked for, or the paper's eleven; without lineages, those of them that need none."""
+    chosen: tuple[str, ...] = options.guide
+    kinds: list[tuple[str, bool]] = [(options.matrix, options.maturity)]
     if options.all:
         chosen = (*DRAWN, "circular", "random")
-        kinds = [("similarity", False), ("severity", False), ("similarity", True)]
+        kinds = [("similarity", False), ("severity", False), *([("similarity", True)] if lineages else [])]
     guides = [(name, *kind) if name in DRAWN else (name, "", False) for name in chosen for kind in kinds]
     return list(dict.fromkeys(guides))
 
@@ -166,49 +190,52 @@ def name_of(guide: Guide) -> str:
     return "-".join([layout, *([matrix] if layout in DRAWN else []), *(["maturity"] if maturity else [])])
 
 
-def title_of(name: str) -> str:
-    """Of a guide, for pictures: ``DRL, similarity + maturity``."""
-    layout, *words = name.split("-")
-    head = layout.upper() if layout in DRAWN else layout
-    return ", ".join([head, *([" + ".join(words)] if words else [])])
+def variants(config: Config, guides: Iterable[str]) -> dict[str, tuple[str, str] | None]:
+    """Name of each run -> its guide and loss; the baseline has none.
+
+    Args:
+        config: Options.
+        guides: Names of the guides, see `name_of`.
+    """
+    losses = ("umap", "distance") if config.guides.all else dict.fromkeys(config.guides.loss)
+    pairs = [(guide, loss) for guide in guides for loss in losses]
+    return {BASELINE: None} | {f"{guide}-{loss}": (guide, loss) for guide, loss in pairs}
 
 
-def variants(config: Config) -> dict[str, tuple[str, str] | None]:
-    """Name of each run -> its guide and loss; the baseline has none."""
-    options = config.guides
-    losses = ("umap", "distance") if options.all else options.loss
-    runs: dict[str, tuple[str, str] | None] = {BASELINE: None}
-    for guide in guides_of(options):
-        for loss in losses:
-            runs[f"{name_of(guide)}-{loss}"] = (name_of(guide), loss)
-    return runs
-
-
-def lay_out(config: Config, prepared: Prepared) -> dict[str, np.ndarray]:
+def lay_out(config: Config, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
     """The place of every class in every guide of the run, Float[C, 2].
 
     Raises:
-        InputError: if there is no matrix for these classes.
+        InputError: if there is no matrix for these classes, or a guide needs lineages and there are none.
     """
-    options, taxonomy = config.guides, prepared.taxonomy
-    lineages = [[taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages]
+    options, classes = config.guides, taxonomy.classes
+    lineages = [[classes.index(c) for c in line.classes] for line in taxonomy.lineages]
+    if options.maturity and not lineages and not options.all:
+        raise InputError("--maturity draws the stages of a lineage together, and there is none; name one by --lineages")
     places = {}
-    for layout, kind, maturity in guides_of(options):
-        edges = np.zeros((len(taxonomy.classes), len(taxonomy.classes)), int)
+    for layout, kind, maturity in guides_of(options, lineages=bool(lineages)):
+        edges = np.zeros((len(classes), len(classes)), int)
         if layout in DRAWN:
-            matrix: np.ndarray | None
-            if options.matrix_file and kind == options.matrix:
-                matrix = read_matrix(options.matrix_file, taxonomy.classes)
-            else:
-                matrix = prepared.severity if kind == "severity" else find_matrix(kind, taxonomy.classes)
-            if matrix is None:
-                raise InputError(
-                    f"smrjax has no {kind} matrix of these classes; give your own: --matrix {kind} --matrix-file FILE"
-                )
-            edges = adjacency(matrix, kind=kind, lineages=lineages, maturity=maturity)
+            edges = adjacency(matrix_of(config, kind, classes), kind=kind, lineages=lineages, maturity=maturity)
         name = name_of((layout, kind, maturity))
         places[name] = GUIDES[layout](edges, jax.random.key(config.train.seed), lineages)
     return places
+
+
+def matrix_of(config: Config, kind: str, classes: tuple[str, ...]) -> np.ndarray:
+    """The matrix that draws guides: ``--matrix-file`` for its own kind, else that of the scores, or of smrjax.
+
+    Raises:
+        InputError: if there is none, or the file is not one.
+    """
+    options = config.guides
+    if options.matrix_file and kind == options.matrix:
+        return read_matrix(options.matrix_file, classes)
+    matrix = find_severity(config.data, classes)[0] if kind == "severity" else find_matrix(kind, classes)
+    if matrix is None:
+        flag = "--severity-file FILE" if kind == "severity" else f"--matrix {kind} --matrix-file FILE"
+        raise InputError(f"smrjax has no {kind} matrix of these classes; give your own: {flag}")
+    return matrix
 
 
 def run_one(

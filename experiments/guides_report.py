@@ -18,12 +18,19 @@ SCORES = {
 LOSSES = {"umap": "inverse UMAP loss", "distance": "distance loss"}
 
 
+def title_of(name: str) -> str:
+    """Of a guide, for pictures: ``DRL, similarity + maturity``."""
+    layout, *words = name.split("-")
+    head = layout.upper() if words else layout
+    return ", ".join([head, *([" + ".join(words)] if words else [])])
+
+
 def draw_guides(folder: Path, taxonomy: Taxonomy, places: Mapping[str, np.ndarray]) -> Path:
     """The guides of a run, `guides.png`."""
     lineages = {line.name: [taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages}
     return guides_figure(
         folder / "guides.png",
-        guides=places,
+        guides={title_of(name): guide for name, guide in places.items()},
         class_names=taxonomy.titles,
         colours=taxonomy.colours,
         lineages=lineages,
@@ -31,17 +38,23 @@ def draw_guides(folder: Path, taxonomy: Taxonomy, places: Mapping[str, np.ndarra
     )
 
 
-def draw_scores(folder: Path, summaries: Mapping[str, dict[str, Any]], *, baseline: str) -> Path:
-    """Scores of all guides beside the baseline, `scores.png`."""
+def draw_scores(
+    folder: Path,
+    summaries: Mapping[str, dict[str, Any]],
+    variants: Mapping[str, tuple[str, str] | None],
+    *,
+    baseline: str,
+) -> Path:
+    """Scores of all guides beside the baseline, `scores.png`; `variants`: run -> its guide and loss, or None."""
     shown = {head: name for head, (name, _) in SCORES.items() if name in summaries[baseline]["scores"]}
     scores: dict[str, dict[str, dict[str, list[float]]]] = {head: {} for head in shown}
-    for run, summary in summaries.items():
-        if run == baseline:
+    for run, variant in variants.items():
+        if variant is None:
             continue
-        loss = run.rsplit("-", 1)[1]
+        guide, loss = variant
         for head, name in shown.items():
-            guide = summary["title"].rsplit(", ", 1)[0]
-            scores[head].setdefault(guide, {})[LOSSES[loss]] = summary["scores"][name]["values"]
+            values = summaries[run]["scores"][name]["values"]
+            scores[head].setdefault(title_of(guide), {})[LOSSES[loss]] = values
     return guide_scores_figure(
         folder / "scores.png",
         scores=scores,
@@ -61,8 +74,9 @@ def table_of_methods(summaries: Mapping[str, dict[str, Any]], *, baseline: str) 
             values = np.array(summary["scores"][name]["values"], np.float64)
             base = np.array(summaries[baseline]["scores"][name]["values"], np.float64)
             text = f"{values.mean():.3f}"
-            # Six folds, one tested and one for validation.
-            d = paired_difference(values, base, test_to_train=0.25)
+            # Of all folds one is tested and one is for validation.
+            folds = summary["config"]["data"]["folds"]
+            d = paired_difference(values, base, test_to_train=1 / (folds - 2))
             if summary is not summaries[baseline] and d["low"] is not None:
                 text += f" ({d['mean']:+.3f} ± {(d['high'] - d['low']) / 2:.3f})"
             cells.append(text)

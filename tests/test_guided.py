@@ -19,9 +19,9 @@ def batch(seed):
     return jnp.asarray(np.eye(5, 7)[y] + 0.5 * rng.normal(size=(40, 7)), jnp.float32), jnp.asarray(y)
 
 
-def lifted(z, y, share=1.0):
+def lifted(z, y, size=1.0):
     means, counts = class_means(z, y, 5)
-    return np.asarray(inverse_rbf(means, counts > 0, jnp.asarray(share * GUIDE, jnp.float32)))
+    return np.asarray(inverse_rbf(means, counts > 0, jnp.asarray(GUIDE, jnp.float32), size=size))
 
 
 def test_places_follow_the_recursion_of_equation_1():
@@ -60,8 +60,7 @@ def test_distance_loss_is_equation_4_with_the_guide_in_the_unit_of_the_embedding
     z, y = batch(2)
     method = guided(GUIDE, loss="distance", alpha=0.4)
     goal = method.refit(z, y, None, jax.random.key(0))
-    means, counts = class_means(z, y, 5)
-    scaled = match_scale(jnp.asarray(GUIDE, jnp.float32), means, counts > 0)
+    scaled = match_scale(jnp.asarray(GUIDE, jnp.float32), z, y)
     np.testing.assert_allclose(goal["guide"], scaled, rtol=1e-6)
     triplets = float(triplet_margin(z, y, margin=0.1, normalize=False))
     expected = 0.4 * float(guide_distance(z, y, scaled)) + 0.6 * triplets
@@ -76,6 +75,20 @@ def test_a_growing_guide_reaches_its_size():
         goal = method.refit(z, y, goal, jax.random.key(0))
         sizes.append(float(jnp.abs(goal["guide"]).sum()))
     np.testing.assert_allclose(np.array(sizes) / sizes[-1], [1 / 3, 2 / 3, 1, 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("inverse", ["rbf", "umap"])
+def test_lifted_places_of_a_growing_guide_spread(inverse):
+    """They start near one point and reach, at the last of three refits, the places of a guide that does not grow."""
+    z, y = batch(3)
+    options = {"inverse": inverse, "kappa": 0.0, "samples": 40}
+    growing, whole = guided(GUIDE, grow=3, **options), guided(GUIDE, **options)
+    goal, spread = None, []
+    for _ in range(3):
+        goal = growing.refit(z, y, goal, jax.random.key(0))
+        spread.append(float(jnp.linalg.norm(goal["anchors"] - goal["anchors"].mean(0))))
+    assert spread[0] < 0.85 * spread[2]
+    np.testing.assert_allclose(goal["anchors"], whole.refit(z, y, None, jax.random.key(0))["anchors"], atol=1e-5)
 
 
 def test_umap_within_a_jitted_refit_has_its_shape_before_it_runs():

@@ -2,7 +2,7 @@
 
 Every layout is ``(adjacency, key, lineages) -> Float[C, 2]``: the same key gives the same layout. Layouts are centred
 and scaled to a root mean square radius of one, so that guides differ in shape alone. Those that search from a random
-start take the best of several (`stress`).
+start take the best of eight, by how well distances fit path lengths (`stress`; the choice is ours).
 """
 
 import random as python_random
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+
+from smrjax.errors import InputError
 
 Lineages = Sequence[Sequence[int]]
 
@@ -112,8 +114,14 @@ def drl(adjacency: np.ndarray, key: jax.Array, lineages: Lineages = ()) -> np.nd
 
     Returns:
         Float[C, 2].
+
+    Raises:
+        InputError: where igraph, whose licence is the GPL, is not installed.
     """
-    import igraph
+    try:
+        import igraph
+    except ImportError:
+        raise InputError("the drl layout needs igraph: pip install 'smrjax[drl]', or choose kk or fr") from None
 
     graph = igraph.Graph.Weighted_Adjacency(_held_together(adjacency).tolist(), mode="max")
 

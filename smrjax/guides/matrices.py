@@ -35,9 +35,17 @@ def read_matrix(path: str | Path, classes: Sequence[str], *, subset: bool = Fals
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
-    rows = [[cell.strip() for cell in row] for row in csv.reader(line for _, line in lines)]
-    if not rows:
+    if not lines:
         raise InputError(f"{path}: is empty; write the class codes into the first row and the first column")
+    # Spreadsheets write semicolons where the comma is a decimal sign.
+    comma = ";" if lines[0][1].count(";") > lines[0][1].count(",") else ","
+    rows = []
+    for line, words in lines:
+        try:
+            (row,) = csv.reader([words], delimiter=comma, strict=True)
+        except (csv.Error, ValueError) as error:
+            raise InputError(f"{path}, line {line}: is not a row of a CSV file ({error})") from None
+        rows.append([cell.strip() for cell in row])
     heads, names = rows[0][1:], [row[0] for row in rows[1:]]
     _check_names(path, heads, names, classes, subset)
     values: dict[tuple[str, str], int] = {}
@@ -73,8 +81,17 @@ def _value(path: str | Path, line: int, head: str, cell: str) -> int:
     except ValueError:
         value = 0
     if not LOWEST <= value <= HIGHEST:
-        raise InputError(f"{path}, line {line}, column {head}: {cell!r} is not a whole number from 1 to 5")
+        raise InputError(f"{path}, line {line}, column {head}: {cell[:20]!r} is not a whole number from 1 to 5")
     return value
+
+
+def find_matrix_file(kind: str, classes: Sequence[str]) -> Path | None:
+    """The file that comes with smrjax and knows all these classes, or None; see `find_matrix`."""
+    for path in sorted(_FOLDER.glob(f"*_{kind}.csv")):
+        known = next(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+        if set(classes) <= set(known.split(",")[1:]):
+            return path
+    return None
 
 
 def find_matrix(kind: str, classes: Sequence[str]) -> np.ndarray | None:
@@ -87,11 +104,8 @@ def find_matrix(kind: str, classes: Sequence[str]) -> np.ndarray | None:
     >>> find_matrix("severity", ["PMY", "SNE", "ERB"]).shape
     (3, 3)
     """
-    for path in sorted(_FOLDER.glob(f"*_{kind}.csv")):
-        known = next(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
-        if set(classes) <= set(known.split(",")[1:]):
-            return read_matrix(path, classes, subset=True)
-    return None
+    path = find_matrix_file(kind, classes)
+    return None if path is None else read_matrix(path, classes, subset=True)
 
 
 def adjacency(

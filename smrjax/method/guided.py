@@ -33,8 +33,8 @@ def guided(
 
     With ``loss="umap"`` the guide's places are lifted into the embedding at the end of an epoch and smoothed over
     epochs, ``e <- kappa e + (1 - kappa) new`` (eq. 1); each cell is pulled to the place of its class. With
-    ``loss="distance"`` cells are to be as far apart as their classes are in the guide, which is scaled so that its mean
-    class distance is that of the embedding.
+    ``loss="distance"`` cells are to be as far apart as their classes are in the guide, which is scaled to the distances
+    between the cells of different classes (`match_scale`).
 
     Args:
         guide: Place of every class, Float[C, 2].
@@ -46,7 +46,8 @@ def guided(
         samples: Embeddings that UMAP is fitted to at most; a fit takes seconds.
         every: Epochs from one lift to the next; in between the places stay.
         grow: Epochs over which the guide grows from its centre to its full size (ours; 0 for none).
-        l1: "mean" over dimensions, or "sum", the paper's letter (see `losses.normal`).
+        l1: Of the pull to the lifted places: "mean" over dimensions, or "sum", the paper's letter (see
+            `losses.normal`). The distance loss knows the sum alone: there it is a distance in the unit of the guide.
 
     Raises:
         ValueError: for another `loss`, `inverse` or `l1`.
@@ -57,8 +58,8 @@ def guided(
     places = jnp.asarray(guide, jnp.float32)
     classes = len(places)
 
-    def grown(refits: jax.Array) -> jax.Array:
-        return places * (jnp.minimum(1.0, (refits + 1) / grow) if grow else 1.0)
+    def size(refits: jax.Array) -> jax.Array:
+        return jnp.minimum(1.0, (refits + 1) / max(grow, 1))
 
     def refit_places(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
         refits = jnp.zeros((), jnp.int32) if goal is None else goal["refits"] + 1
@@ -66,9 +67,9 @@ def guided(
         def lift() -> jax.Array:
             if inverse == "rbf":
                 means, counts = class_means(z, y, classes)
-                return inverse_rbf(means, counts > 0, grown(refits))
+                return inverse_rbf(means, counts > 0, places, size=size(refits))
             seed = jax.random.bits(key, dtype=jnp.uint32) >> 1
-            return _umap_on_host(z, y, grown(refits), seed, samples)
+            return _umap_on_host(z, y, places, size(refits), seed, samples)
 
         if goal is None:
             return {"anchors": lift(), "refits": refits}
@@ -79,9 +80,7 @@ def guided(
 
     def refit_guide(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
         refits = jnp.zeros((), jnp.int32) if goal is None else goal["refits"] + 1
-        means, counts = class_means(z, y, classes)
-        scaled = match_scale(places, means, counts > 0)
-        return {"guide": scaled * (jnp.minimum(1.0, (refits + 1) / grow) if grow else 1.0), "refits": refits}
+        return {"guide": size(refits) * match_scale(places, z, y), "refits": refits}
 
     def pull(z: jax.Array, y: jax.Array, goal: Goal) -> jax.Array:
         if loss == "distance":
@@ -99,10 +98,13 @@ def guided(
     return Method("guided", no_head, refit, total)
 
 
-def _umap_on_host(z: jax.Array, y: jax.Array, guide: jax.Array, seed: jax.Array, samples: int) -> jax.Array:
+def _umap_on_host(
+    z: jax.Array, y: jax.Array, guide: jax.Array, size: jax.Array, seed: jax.Array, samples: int
+) -> jax.Array:
+    def lift(*arrays: Any) -> np.ndarray:
+        # As NumPy arrays before anything else: JAX must not be called from within its own callback.
+        z, y, guide, size, seed = (np.asarray(a) for a in arrays)
+        return inverse_umap(z, y, guide, size=float(size), samples=samples, seed=int(seed))
+
     shape = jax.ShapeDtypeStruct((guide.shape[0], z.shape[1]), z.dtype)
-
-    def lift(z: Any, y: Any, guide: Any, seed: Any) -> np.ndarray:
-        return inverse_umap(np.asarray(z), np.asarray(y), np.asarray(guide), samples=samples, seed=int(seed))
-
-    return jax.pure_callback(lift, shape, z, y, guide, seed)
+    return jax.pure_callback(lift, shape, z, y, guide, size, seed)

@@ -119,6 +119,8 @@ def guide_scores_figure(
         InputError: the file cannot be written.
         ValueError: no score or no guide.
     """
+    from matplotlib.patches import Patch
+
     guides = list(dict.fromkeys(guide for of in scores.values() for guide in of))
     losses = list(dict.fromkeys(loss for of in scores.values() for one in of.values() for loss in one))
     if not guides or not losses or len(losses) > len(SHADES):
@@ -138,8 +140,7 @@ def guide_scores_figure(
                     mean, half = interval(values)
                     half = 0.0 if np.isnan(half) else half
                     at = i - 0.4 + across * (k + 0.5)
-                    label = loss if i == 0 and row == 0 else None
-                    axes.bar(at, mean, width=across * 0.92, color=SHADES[k], label=label, zorder=2)
+                    axes.bar(at, mean, width=across * 0.92, color=SHADES[k], zorder=2)
                     axes.errorbar(at, mean, yerr=half, color=INK, linewidth=0.9, capsize=2, zorder=3)
                     seen += [mean - half, mean + half]
             base, _ = interval(np.asarray(baseline[score], np.float64))
@@ -156,11 +157,14 @@ def guide_scores_figure(
             )
             axes.tick_params(axis="x", length=0)
             if row == 0:
-                axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, frameon=False, fontsize=8)
+                marks = [Patch(color=SHADES[k], label=loss) for k, loss in enumerate(losses)]
+                axes.legend(
+                    handles=marks, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, frameon=False, fontsize=8
+                )
         caption(
             figure,
             f"Mean over folds with its 95 % interval (Student's t). Dashed: {baseline_name}, without a guide. "
-            "The axis does not begin at zero.",
+            "Axes may begin above zero.",
             gap=1.25,
         )
         heading(figure, title, gap=0.4)

@@ -76,7 +76,7 @@ def test_its_pictures_are_drawn(finished):
         assert np.asarray(Image.open(finished / name)).std() > 5
 
 
-def test_a_set_goes_on_where_it_stopped(finished, monkeypatch, capsys):
+def test_a_set_goes_on_where_it_stopped(finished):
     """Without the guided run's end, --resume writes that again and leaves the baseline alone."""
     guided, baseline = finished / "kk-similarity-maturity-umap", finished / "tml"
     before = json.loads((guided / "summary.json").read_text())["scores"]
@@ -95,12 +95,21 @@ def test_several_guides_and_both_losses():
     options = guides.GuideOptions(guide=("circular", "kk", "kk"), loss=("umap", "distance"), maturity=True)
     assert guides.guides_of(options) == [("circular", "", False), ("kk", "similarity", True)]
     guided = [f"{guide}-{loss}" for guide in ("circular", "kk-similarity-maturity") for loss in ("umap", "distance")]
-    assert list(guides.variants(guides.Config(guides=options))) == ["tml", *guided]
+    names = [guides.name_of(guide) for guide in guides.guides_of(options)]
+    assert list(guides.variants(guides.Config(guides=options), names)) == ["tml", *guided]
+
+
+def test_all_guides_without_a_lineage_are_those_that_need_none():
+    names = [guides.name_of(guide) for guide in guides.guides_of(guides.GuideOptions(all=True), lineages=False)]
+    assert names == [
+        *[f"{layout}-{matrix}" for layout in ("kk", "fr", "drl") for matrix in ("similarity", "severity")],
+        *["circular", "random"],
+    ]
 
 
 def test_all_guides_under_both_losses(tmp_path):
     """GUIDES, Figures 4 and 5: eleven guides, two losses and the baseline; without an epoch, for the sake of time."""
-    words = ["--all", "--inverse", "rbf", "--epochs", "0", "--no-pictures", "--out", str(tmp_path), "--name", "all"]
+    words = ["--all", "--inverse", "rbf", "--epochs", "0", "--out", str(tmp_path), "--name", "all"]
     done = run(*FEW, *words)
     folder = tmp_path / "guides" / "all"
     names = {path.parent.name for path in folder.glob("*/summary.json")}
@@ -148,6 +157,8 @@ MATRIX = ",A,B,C\nA,5,4,1\nB,4,5,2\nC,1,2,5\n"
 BAD = {
     "no guide": (["--guide"], "--guide"),
     "no loss": (["--loss"], "--loss"),
+    "a matrix for nothing": (["--guide", "circular", "--matrix-file", "own.csv"], "circular"),
+    "margin below zero": (["--margin", "-1"], "--margin -1"),
     "alpha beyond one": (["--alpha", "1.5"], "--alpha 1.5"),
     "kappa below zero": (["--kappa", "-1"], "--kappa"),
     "too few samples": (["--umap-samples", "3"], "--umap-samples 3"),
@@ -183,13 +194,47 @@ def test_bad_input_is_said_in_one_line(case, capsys, monkeypatch, tmp_path):
         (MATRIX.replace("C,1,2,5", "D,1,2,5"), "D"),
         (MATRIX.replace("C,1,2,5\n", ""), "C"),
         (MATRIX.replace("C,1,2", "C,1,9"), "9"),
+        (MATRIX.replace("C,1,2", "C,1,9").replace(",", ";"), "line 4, column B"),
+        (MATRIX.replace("B,4", 'B,"4'), "line 3"),
+        (MATRIX.replace("C,1,2", "C,1," + "9" * 200_000), "line 4"),
+        (MATRIX.replace("C,1,2", "C,1," + "9" * 5000), "'99999999999999999999' is not"),
     ],
 )
 def test_a_bad_matrix_is_said_in_one_line(text, expected, own_cells, capsys, monkeypatch, tmp_path):
     (tmp_path / "own.csv").write_text(text)
     words = ["--data", str(own_cells), "--image-size", "16", "--folds", "3", "--matrix-file", str(tmp_path / "own.csv")]
     said = complaint(capsys, monkeypatch, tmp_path, *words)
-    assert "own.csv" in said and expected in said
+    assert "own.csv" in said and expected in said and len(said) < 300
+
+
+def test_maturity_without_a_lineage(own_cells, capsys, monkeypatch, tmp_path):
+    (tmp_path / "own.csv").write_text(MATRIX)
+    words = ["--data", str(own_cells), "--image-size", "16", "--folds", "3", "--matrix-file", str(tmp_path / "own.csv")]
+    assert "--lineages" in complaint(capsys, monkeypatch, tmp_path, *words, "--maturity")
+
+
+def test_a_resume_with_another_matrix_is_refused(own_cells, capsys, monkeypatch, tmp_path):
+    """The file is read again; what the first folds were trained and scored with has to hold for the later ones."""
+    similarity, severity = tmp_path / "similarity.csv", tmp_path / "severity.csv"
+    similarity.write_text(MATRIX.replace(",", ";"))
+    severity.write_text(",A,B,C\nA,1,2,5\nB,2,1,3\nC,5,4,1\n")
+    run(
+        *["--data", str(own_cells), "--image-size", "16", "--folds", "3", "--only-folds", "0", "--epochs", "0"],
+        *["--guide", "kk", "--matrix-file", str(similarity), "--severity-file", str(severity), "--loss", "distance"],
+        *["--out", str(tmp_path), "--name", "own", "--no-pictures"],
+    )
+    folder = tmp_path / "guides" / "own"
+    assert not list(folder.glob("*.png"))
+    told = json.loads((folder / "tml" / "summary.json").read_text())["severity"]
+    assert told == {"file": str(severity), "matrix": [[0, 2, 5], [2, 0, 3], [5, 4, 0]]}
+    for file, old, new, what in ((similarity, "A;5;4;1", "A;5;1;4", "guides"), (severity, "2,5", "2,4", "severities")):
+        text = file.read_text()
+        file.write_text(text.replace(old, new))
+        monkeypatch.setattr(sys, "argv", ["guides", "--resume", str(folder)])
+        with pytest.raises(SystemExit) as end:
+            leave(guides.main)
+        assert end.value.code == 2 and f"the {what} are no longer" in capsys.readouterr().err
+        file.write_text(text)
 
 
 def test_cells_without_a_matrix(own_cells, capsys, monkeypatch, tmp_path):

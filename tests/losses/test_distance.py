@@ -63,14 +63,40 @@ def test_without_a_pair_there_is_no_loss(count):
     assert value == 0 and (gradient == 0).all()
 
 
-def test_match_scale_makes_mean_class_distances_equal():
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_match_scale_makes_distances_of_cells_of_two_classes_equal(offset):
+    """Against the sum over all pairs, written out; far from the origin too."""
     rng = np.random.default_rng(3)
-    guide, means, present = rng.normal(size=(5, 2)), rng.normal(size=(5, 7)), np.array([1, 1, 0, 1, 1], bool)
-    means[2] = np.nan
-    scaled = np.asarray(match_scale(jnp.asarray(guide), jnp.asarray(means), jnp.asarray(present)))
-    here = np.flatnonzero(present)
-    mean = [np.mean([np.abs(p[a] - p[b]).sum() for a in here for b in here]) for p in (scaled, means)]
-    assert mean[0] == pytest.approx(mean[1], rel=1e-5)
+    guide, y = rng.normal(size=(5, 2)), np.array([0, 1, 1, 3, 3, 3, 3, 4, 0, 3])
+    z = rng.normal(size=(10, 7))
+    scaled = np.asarray(match_scale(jnp.asarray(guide), jnp.asarray(z + offset, jnp.float32), jnp.asarray(y)))
+    pairs = [(i, j) for i in range(10) for j in range(10) if y[i] != y[j]]
+    of_cells = sum(np.abs(z[i] - z[j]).sum() for i, j in pairs)
+    assert sum(np.abs(scaled[y[i]] - scaled[y[j]]).sum() for i, j in pairs) == pytest.approx(of_cells, rel=1e-4)
     np.testing.assert_allclose(scaled[1] / scaled[0], guide[1] / guide[0], rtol=1e-5)
-    point = match_scale(jnp.ones((5, 2)), jnp.asarray(means), jnp.asarray(present))
-    np.testing.assert_array_equal(point, np.ones((5, 2)))
+
+
+@pytest.mark.parametrize("y", [np.arange(6) % 5, np.zeros(6, int)])
+def test_match_scale_leaves_a_guide_without_a_size_alone(y):
+    z = jnp.asarray(np.random.default_rng(4).normal(size=(6, 7)))
+    np.testing.assert_array_equal(match_scale(jnp.ones((5, 2)), z, jnp.asarray(y)), np.ones((5, 2)))
+
+
+def test_classes_stay_apart_over_many_refits():
+    """A guide scaled to the class means instead draws them together, refit by refit."""
+    rng = np.random.default_rng(5)
+    y = jnp.asarray(np.arange(48) % 6)
+    guide = jnp.asarray(rng.normal(size=(6, 2)))
+    z = jnp.asarray(rng.normal(size=(6, 32))[np.asarray(y)] + 2 * rng.normal(size=(48, 32)))
+
+    def apart(z):
+        means = jnp.stack([z[y == c].mean(0) for c in range(6)])
+        return float(jnp.abs(means[:, None] - means).sum(-1).mean())
+
+    pull = jax.jit(jax.grad(guide_distance))
+    before = apart(z)
+    for _ in range(8):
+        scaled = match_scale(guide, z, y)
+        for _ in range(20):
+            z = z - 0.3 * pull(z, y, scaled)
+    assert apart(z) > 0.8 * before
