@@ -19,19 +19,18 @@ from smrjax.train.step import AXIS
 
 CASES = [("densenet121", 16, 64), ("densenet121", 8, 224), ("efficientnet_lite0", 16, 96)]
 TORCH = {"densenet121": "densenet121", "efficientnet_lite0": "tf_efficientnet_lite0"}
-CLASSES = [f"stage {k}" for k in range(4)]
+CLASSES = 4
 
 
-def own_step(encoder: str, batch: int, size: int, method):
+def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLASSES):
     """A function of nothing that trains on."""
     rng = np.random.default_rng(0)
     model = ENCODERS[encoder](embedding_dim=256, axis_name=AXIS)
     images = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
     variables = jax.jit(lambda key, x: model.init(key, x, train=False))(jax.random.key(0), images.astype(np.float32))
-    y = np.arange(batch) % len(CLASSES)
-    goal = method.refit(
-        jnp.asarray(rng.normal(size=(64, 256)), jnp.float32), jnp.arange(64) % 4, None, jax.random.key(0)
-    )
+    y = np.arange(batch) % classes
+    cells = jnp.asarray(rng.normal(size=(64 * classes, 256)), jnp.float32)
+    goal = method.refit(cells, jnp.arange(64 * classes) % classes, None, jax.random.key(0))
     head = method.init_head(jax.random.key(0), 256)
     optimizer = adamw_cosine(
         {"encoder": variables["params"], "head": head}, learning_rate=1e-3, weight_decay=1e-4, steps=1000, frozen=()
@@ -62,7 +61,7 @@ def torch_step(encoder: str, batch: int, size: int):
     images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8).contiguous(
         memory_format=torch.channels_last
     )
-    y = torch.arange(batch) % len(CLASSES)
+    y = torch.arange(batch) % CLASSES
 
     def step():
         optimizer.zero_grad()
