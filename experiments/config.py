@@ -6,15 +6,16 @@ flag. ``--preset`` chooses the defaults, flags given beside it win, and `config.
 
 import dataclasses
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
+from smrjax.train.folder import read_json
 
 if TYPE_CHECKING:
     from builtins import str as EncoderName
@@ -42,6 +43,9 @@ class DataOptions:
     taxonomy: Path | None = None
     """TOML file with the classes' titles and colours and the lineages; see smrjax/taxonomies/. By default the one that
     comes with smrjax and knows all classes, if there is one."""
+    severity_file: Path | None = None
+    """CSV file with the severity of every error, 1 to 5, rows true and columns predicted; by default the one that comes
+    with smrjax and knows all classes, if there is one."""
     folds: int = 6
     """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
     only_folds: tuple[int, ...] = ()
@@ -123,6 +127,8 @@ class RunOptions:
     """Folder of all runs."""
     resume: Annotated[str, tyro.conf.arg(metavar="RUN_FOLDER")] = ""
     """Go on with this run exactly where it stopped; its config.json holds, other options are refused."""
+    decision: Literal["likeliest", "severity"] = "likeliest"
+    """Predict the likeliest class, or the one of least expected severity; the summary has the scores of both."""
     tta: bool = False
     """Average embeddings over flips and quarter turns, for the SVM's training and its test alike."""
     pictures: bool = True
@@ -159,6 +165,37 @@ def parse(kind: type[T], presets: dict[str, T], argv: Sequence[str] | None = Non
     if name not in presets:
         raise InputError(f"--preset {name}: there is no such preset; choose from {', '.join(presets)}")
     return tyro.cli(kind, default=presets[name], args=argv, prog=prog, description=text, config=(Flat,))
+
+
+def configure(kind: type[T], presets: dict[str, T], resolved: Callable[[T], T], *, prog: str, text: str) -> T:
+    """The options of this run: those of the command line, or those that the run to be resumed was begun with.
+
+    Args:
+        kind: See `parse`.
+        presets: See `parse`.
+        resolved: Fills in every default that depends on another option, as config.json is to show it.
+        prog: See `parse`.
+        text: See `parse`.
+
+    Raises:
+        InputError: as `parse` and `from_json`, and for options beside ``--resume``.
+    """
+    config: Any = parse(kind, presets, prog=prog, text=text)
+    folder = config.run.resume
+    if not folder:
+        return resolved(config)
+    default: Any = next(iter(presets.values()))
+    if config != replace(default, run=RunOptions(resume=folder)):
+        raise InputError("--resume takes all options from the run's config.json; give no others beside it")
+    stored: Any = from_json(kind, read_json(Path(folder) / "config.json"))
+    return replace(stored, run=replace(stored.run, resume=folder))
+
+
+def few_folds(preset: str, data: DataOptions) -> DataOptions:
+    """The quick preset trains three folds of rendered cells, of which there are always more; all folds of others."""
+    if preset == "quick" and data.data == "synthetic_marrow" and not data.only_folds:
+        return replace(data, only_folds=tuple(range(min(3, data.folds))))
+    return data
 
 
 def to_json(config: Any) -> dict[str, Any]:

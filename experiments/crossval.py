@@ -64,8 +64,7 @@ def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: s
                     if should_stop() and fold != folds[-1]:
                         raise Interrupted
                 except Interrupted:
-                    experiment = read_json(folder / "run.json")["experiment"]
-                    raise Interrupted(f"python -m experiments.{experiment} --resume {folder}") from None
+                    raise Interrupted(read_json(folder / "run.json")["resume"]) from None
             # Early stops and folds done before leave steps out; they count neither as done nor as left.
             bar.total = bar.n + (len(folds) - order - 1) * steps * options.epochs
             bar.refresh()
@@ -152,6 +151,8 @@ def _run_fold(
         rows=(train_rows, validation_rows, test_rows),
         goal=goal,
         seed=options.seed,
+        severity=prepared.severity,
+        decision=blocks.run.decision,
     )
     return {"fold": fold, "epochs": len(history), "history": history} | result
 
@@ -171,6 +172,8 @@ def _embed_all(
     z = np.mean([embed(k) for k in range(VIEWS)], 0)
     if blocks.train.normalize:
         z = np.asarray(unit(jnp.asarray(z)))
+    if "curves" not in (state.goal or {}):
+        return z, state.goal
     # The method's own curves were fitted to single views.
     y = jnp.asarray(prepared.cells.labels[train_rows])
     return z, learner.refit(jnp.asarray(z[train_rows]), y, state.goal, jax.random.key(plan.seed))

@@ -17,6 +17,7 @@ from smrjax.data.augment import augment
 from smrjax.data.folds import make_folds
 from smrjax.encoders import ENCODERS, load_torch_weights
 from smrjax.errors import InputError
+from smrjax.guides import find_matrix, find_matrix_file, read_matrix
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.train.step import AXIS
@@ -49,6 +50,8 @@ class Prepared:
     cells: CellSet
     taxonomy: Taxonomy
     method: Method
+    severity: np.ndarray | None
+    severity_file: str | None
     fold_of: np.ndarray
     views: Views
     model: Any
@@ -71,6 +74,9 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     cells = load(data.data, size=data.image_size, count=data.count, seed=data.render_seed, cache_dir=data.cache)
     own = load_taxonomy(data.taxonomy) if data.taxonomy else None
     taxonomy = for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
+    severity, severity_file = find_severity(data, cells.classes)
+    if severity is None and blocks.run.decision == "severity":
+        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
     method = method_of(taxonomy)
     fold_of = make_folds(
         cells.labels,
@@ -91,7 +97,19 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     if blocks.encoder.precompute:
         features, model, variables = precompute(cells, model, variables, blocks.encoder.frozen_stages, data.cache)
         views = of_features(features)
-    return Prepared(cells, taxonomy, method, fold_of, views, model, variables, devices)
+    return Prepared(cells, taxonomy, method, severity, severity_file, fold_of, views, model, variables, devices)
+
+
+def find_severity(data: DataOptions, classes: tuple[str, ...]) -> tuple[np.ndarray | None, str | None]:
+    """The severity matrix of these classes and the name of its file; None where there is none.
+
+    Raises:
+        InputError: for a file that `read_matrix` refuses.
+    """
+    if data.severity_file:
+        return read_matrix(data.severity_file, classes), str(data.severity_file)
+    path = find_matrix_file("severity", classes)
+    return find_matrix("severity", classes), None if path is None else f"smrjax/{path.parent.name}/{path.name}"
 
 
 def _devices(options: TrainOptions) -> list[jax.Device]:

@@ -1,11 +1,14 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
 import contextlib
+import logging
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tqdm import tqdm
 
 from smrjax.errors import InputError
 from smrjax.train.loop import Interrupted
@@ -47,11 +50,21 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+class _AboveTheBar(logging.Handler):
+    """Prints what the library logs without breaking a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
 def leave(main: Callable[[], None]) -> None:
     """Run a command and turn its end into an exit code.
 
     0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved.
     """
+    log, handler = logging.getLogger("smrjax"), _AboveTheBar()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
             # One line, without the place in the code that a user cannot mend.
@@ -66,3 +79,5 @@ def leave(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        log.removeHandler(handler)

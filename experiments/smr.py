@@ -1,26 +1,24 @@
 """Spatial Maturity Regression, end to end: ``python -m experiments.smr --curve bezier``."""
 
-import warnings
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from experiments.checks import warn_of_collapse
 from experiments.config import (
     DataOptions,
     EncoderOptions,
     RunOptions,
     TrainOptions,
     block,
-    from_json,
-    parse,
-    to_json,
+    configure,
+    few_folds,
 )
 from experiments.crossval import cross_validate
 from experiments.prepare import prepare
-from experiments.runs import check_same, start_run
+from experiments.runs import open_run
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table
 from smrjax.curves import CURVES
@@ -29,7 +27,6 @@ from smrjax.errors import InputError
 from smrjax.method import PULLS, Method, smr, softmax, tml
 from smrjax.targets import TARGETS
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import read_json
 
 if TYPE_CHECKING:
     from builtins import str as CurveName
@@ -101,22 +98,12 @@ COLUMNS = {
 
 def main() -> None:
     """Run one method under cross-validation, or go on with a run."""
-    config = parse(Config, PRESETS, prog="python -m experiments.smr", text=__doc__ or "")
-    if config.run.resume:
-        folder = Path(config.run.resume)
-        if config != replace(PRESETS["quick"], run=RunOptions(resume=config.run.resume)):
-            raise InputError("--resume takes all options from the run's config.json; give no others beside it")
-        stored = from_json(Config, read_json(folder / "config.json"))
-        config = replace(stored, run=replace(stored.run, resume=config.run.resume))
+    config = configure(Config, PRESETS, resolved, prog="python -m experiments.smr", text=__doc__ or "")
     prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
-    if config.run.resume:
-        prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
-        check_same(folder, prepared)
-    else:
-        config = resolved(config)
-        prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
-        warn_of_collapse(config.smr, config.encoder.embedding_dim)
-        folder = start_run(config, prepared, "smr", config.run.name or default_name(config), to_json(config))
+    prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
+    if config.smr.method == "smr" and config.smr.loss == "normal":
+        warn_of_collapse(config.smr.alpha or 0.0, config.smr.l1, config.encoder.embedding_dim)
+    folder = open_run(config, prepared, "smr", default_name(config))
     summary = cross_validate(config, prepared, folder, title=title(config))
     print(f"\n{summary['title']}\n{table(summary, COLUMNS)}")
     if config.smr.method == "smr":
@@ -130,34 +117,14 @@ def main() -> None:
 
 def resolved(config: Config) -> Config:
     """The options with every default that depends on another one filled in, as config.json shows them."""
-    smr_options, data = config.smr, config.data
+    smr_options = config.smr
     if smr_options.alpha is None:
         smr_options = replace(smr_options, alpha=0.6 if PULLS[smr_options.loss][0] else 0.2)
-    if config.preset == "quick" and data.data == "synthetic_marrow" and not data.only_folds:
-        data = replace(data, only_folds=tuple(range(min(3, data.folds))))
-    config = replace(config, smr=smr_options, data=data)
+    config = replace(config, smr=smr_options, data=few_folds(config.preset, config.data))
     if smr_options.method != "frozen":
         return config
     # No epoch, and no embedding layer that nobody trained: the pooled features themselves.
     return replace(config, train=replace(config.train, epochs=0), encoder=replace(config.encoder, embedding_dim=0))
-
-
-def warn_of_collapse(options: SmrOptions, embedding_dim: int) -> None:
-    """Warn where the pull toward a point outweighs the triplets so far that embeddings fall onto the curve.
-
-    The pull's gradient is a sign in every dimension: its share of the loss, undivided by the dimensions if these are
-    summed, is what the triplets have to hold against.
-    """
-    if options.method != "smr" or options.loss != "normal":
-        return
-    alpha = options.alpha or 0.0
-    strength = alpha / max(1 - alpha, 1e-9) / (1 if options.l1 == "sum" else embedding_dim)
-    if strength > 0.01:
-        warnings.warn(
-            f"--l1 {options.l1} with alpha {alpha:g} pulls {strength:.2g} as hard as the triplets in every dimension; "
-            "above 0.01 embeddings collapse onto the curve and classes are lost: use --l1 mean or a smaller --alpha",
-            stacklevel=2,
-        )
 
 
 def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:

@@ -12,7 +12,19 @@ from smrjax.evaluate.statistics import interval
 from smrjax.train.folder import atomic, read_json, write_json
 
 #: Packages whose versions decide about results.
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "umap-learn",
+    "numba",
+    "networkx",
+    "igraph",
+)
 
 
 def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str) -> dict[str, Any]:
@@ -21,6 +33,7 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
     Returns:
         The content of summary.json.
     """
+    run = read_json(folder / "run.json")
     results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]
     flat = [_flatten(result["scores"]) for result in results]
     # A score that a fold leaves undefined (the precision of a class never named) is None there and counts elsewhere.
@@ -35,7 +48,8 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
         "folds": [{k: v for k, v in result.items() if k != "history"} for result in results],
         "config": read_json(folder / "config.json"),
         "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
-        "command": read_json(folder / "run.json")["command"],
+        "command": run["command"],
+        "severity": run["severity"],
         "versions": {"python": platform.python_version(), "smrjax": smrjax.__version__} | _versions(),
     }
     write_json(folder / "summary.json", summary)

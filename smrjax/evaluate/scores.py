@@ -118,6 +118,27 @@ def misclassification_severity(
     return total / worst if worst > 0 else 0.0
 
 
+def least_severe(probabilities: np.ndarray, severity: np.ndarray) -> np.ndarray:
+    """The class of least expected severity: ``argmin_k sum_c p_c S[c, k]`` (Bayes' rule under the cost S).
+
+    Args:
+        probabilities: Float[n, C], summing to one.
+        severity: Of calling the row's class the column's, Float[C, C]; the diagonal is taken as zero.
+
+    Returns:
+        Int[n]; of equally severe classes the likelier one.
+
+    >>> least_severe(np.array([[0.4, 0.6]]), np.array([[0, 5], [1, 0]])).tolist()
+    [0]
+    """
+    p, s = np.asarray(probabilities, np.float64), np.asarray(severity, np.float64)
+    if p.ndim != 2 or s.shape != (p.shape[1], p.shape[1]):
+        raise ValueError(f"probabilities {p.shape} and severity {s.shape} do not fit")
+    expected = p @ (s * (1 - np.eye(len(s))))
+    lowest = expected.min(axis=1, keepdims=True)
+    return np.where(expected <= lowest + 1e-12 * np.maximum(1, lowest), p, -1.0).argmax(axis=1)
+
+
 def per_class(y_true: np.ndarray, y_pred: np.ndarray, *, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Precision, recall, F1 and support of every class.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from smrjax.data.cellset import CellSet
 from smrjax.evaluate.readouts import compare_readouts, expected_stage, stage_boundaries
-from smrjax.evaluate.scores import score_report
+from smrjax.evaluate.scores import least_severe, macro_f1, misclassification_severity, score_report
 from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, save_svm
 from smrjax.method import Goal, place_of, read_maturity, smr
 from smrjax.taxonomy import Taxonomy
@@ -136,6 +136,8 @@ def assess_fold(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
     goal: Goal,
     seed: int,
+    severity: np.ndarray | None = None,
+    decision: str = "likeliest",
 ) -> dict[str, Any]:
     """Fit the SVM on the training part, score the test part once, and write what others read.
 
@@ -151,6 +153,8 @@ def assess_fold(
         rows: Of the training, validation and test part.
         goal: Of the trained method.
         seed: Of the SVM's folds.
+        severity: Of taking a cell of the row's class for one of the column's, Float[C, C], or None.
+        decision: "likeliest", or "severity": the class of least expected severity under the probabilities.
 
     Returns:
         JSON-safe: the SVM's parameters and the scores of the test part.
@@ -160,7 +164,10 @@ def assess_fold(
     # The training part is better known to the network than new cells are: its temperature would be too sure.
     svm = calibrate(fit_svm(z[train], y[train], seed=seed), z[validation], y[validation])
     probabilities = svm.probabilities(z, n_classes=len(taxonomy.classes))
-    predicted = svm.predict(z)
+    decisions = {"likeliest": svm.predict(z)}
+    if severity is not None:
+        decisions["severity"] = least_severe(probabilities, severity)
+    predicted = decisions[decision]
     readouts, goals = read_curves(goal, z, z[train], y[train], taxonomy)
     shown = next(iter(goals.values()), None)
     stage, lineage = taxonomy.stage(), taxonomy.lineage_index()
@@ -203,7 +210,15 @@ def assess_fold(
     truth = None if cells.maturity is None else cells.maturity[test]
     names = [line.name for line in taxonomy.lineages]
     about: dict[str, Any] = {"stage": stage, "lineage_index": lineage, "lineages": names}
-    scores = score_report(y[test], predicted[test], classes=taxonomy.classes, **about)
+    scores = score_report(y[test], predicted[test], classes=taxonomy.classes, severity=severity, **about)
+    if severity is not None:
+        scores["decisions"] = {
+            name: {
+                "macro_f1": macro_f1(y[test], choice[test]),
+                "misclassification_severity": misclassification_severity(y[test], choice[test], severity),
+            }
+            for name, choice in decisions.items()
+        }
     scores["readouts"] = compare_readouts(
         {name: t[test] for name, t in own.items()}, y[test], true_maturity=truth, **about
     )

@@ -6,20 +6,27 @@ from dataclasses import replace
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 from smrjax.errors import InputError
-from smrjax.method import Method
+from smrjax.method import Method, guided
 from smrjax.train.loop import Interrupted, train
 from tests.train import toy
 
+METHODS = {
+    "smr": lambda: toy.method(pull="normal"),
+    "smr, reduced": lambda: toy.method(pull="reduced_projected", reducer={"steps": 3, "batch_size": 32}),
+    "inverse UMAP": lambda: guided(np.eye(4, 2), samples=40, every=2, grow=3),
+}
 
-@pytest.mark.parametrize("pull", ["normal", "reduced_projected"])
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stop_at", [[1], [4, 9]])
-def test_resumed_equals_uninterrupted(tmp_path, stop_at, pull):
+def test_resumed_equals_uninterrupted(tmp_path, stop_at, method):
     """Stopped in the middle of an epoch and at its end, gone on with by a new learner: the same bits."""
-    how = toy.method(pull=pull, **({"reducer": {"steps": 3, "batch_size": 32}} if "reduced" in pull else {}))
+    how = METHODS[method]()
     whole, rows = train(toy.learner(how), toy.cells(), toy.plan(), tmp_path / "whole")
     steps = 0
 

@@ -1,27 +1,17 @@
-"""What is learnt: a method is three functions, and training never asks which method it serves.
-
-``init_head(key, dim)`` makes the parameters that the loss owns and the optimiser trains (a softmax layer; ``{}`` for
-most methods). ``refit(z, y, goal, key)`` runs at the end of an epoch on the embeddings of the training part and returns
-the goal of the next one, a small pytree whose shapes never change; ``goal`` is None the first time.
-``loss(z, y, goal, head)`` runs in every step and returns a scalar and its parts for the log.
-"""
+"""Spatial Maturity Regression: triplets, and a pull of each cell toward its stage's place on a curve."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from smrjax.curves import CURVES, Curve, distance, fixed_line, project
 from smrjax.losses import normal, projected, triplet_margin_with_active, tsne
+from smrjax.method.method import Goal, Method, Parts, class_means, no_head
 from smrjax.targets import TARGETS
 from smrjax.taxonomy import Taxonomy
-
-Goal = Any
-Parts = dict[str, jax.Array]
 
 #: How a cell is pulled toward its stage's place: name -> (in the reduced space?, along the curve?).
 PULLS = {
@@ -30,67 +20,6 @@ PULLS = {
     "reduced": (True, False),
     "reduced_projected": (True, True),
 }
-
-
-@dataclass(frozen=True)
-class Method:
-    """Three pure functions (see the module's text)."""
-
-    name: str
-    init_head: Callable[[jax.Array, int], Any]
-    refit: Callable[[jax.Array, jax.Array, Goal, jax.Array], Goal]
-    loss: Callable[[jax.Array, jax.Array, Goal, Any], tuple[jax.Array, Parts]]
-
-
-def _no_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
-    return {}
-
-
-def _no_goal(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
-    return {}
-
-
-def class_means(z: jax.Array, y: jax.Array, n_classes: int) -> tuple[jax.Array, jax.Array]:
-    """Mean embedding of each class, and how many cells it is the mean of.
-
-    Args:
-        z: Embeddings, Float[N, D].
-        y: Labels, Int[N].
-        n_classes: C.
-
-    Returns:
-        Means Float[C, D], zero where a class is empty, and counts Int[C].
-    """
-    member = jax.nn.one_hot(y, n_classes, dtype=z.dtype)
-    counts = member.sum(0)
-    means = jnp.matmul(member.T, z, precision="highest") / jnp.maximum(counts, 1)[:, None]
-    return means, counts.astype(jnp.int32)
-
-
-def tml(*, margin: float = 0.1) -> Method:
-    """Triplet margin loss alone, the baseline of SMR (section III-B)."""
-
-    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
-        value, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
-        return value, {"loss/triplet": value, "active_triplets": active}
-
-    return Method("tml", _no_head, _no_goal, loss)
-
-
-def softmax(n_classes: int) -> Method:
-    """Softmax cross-entropy over a linear layer on the embeddings: the plain classifier beside the papers' methods."""
-
-    def init_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
-        # Unit embeddings need a scale, or the logits cannot leave [-1, 1] and the loss stalls near log C.
-        kernel = jax.random.normal(key, (dim, n_classes)) / jnp.sqrt(dim)
-        return {"kernel": kernel, "bias": jnp.zeros(n_classes), "log_scale": jnp.log(16.0)}
-
-    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
-        logits = jnp.exp(head["log_scale"]) * (z @ head["kernel"]) + head["bias"]
-        value = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-        return value, {"loss/cross_entropy": value, "accuracy": (logits.argmax(-1) == y).mean()}
-
-    return Method("softmax", init_head, _no_goal, loss)
 
 
 def smr(
@@ -183,7 +112,7 @@ def smr(
         value = share * sum(pulls.values()) + (1 - share) * triplets
         return value, {"loss/triplet": triplets, "active_triplets": active, **pulls}
 
-    return Method("smr", _no_head, refit, loss)
+    return Method("smr", no_head, refit, loss)
 
 
 def _fixed_direction(order: int, count: int, dim: int) -> jax.Array:

@@ -1,0 +1,287 @@
+"""Embedding guides beside the triplet baseline: ``python -m experiments.guides --guide drl --maturity --loss umap``."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import numpy as np
+import tyro
+
+from experiments.checks import warn_of_collapse
+from experiments.config import (
+    DataOptions,
+    EncoderOptions,
+    RunOptions,
+    TrainOptions,
+    block,
+    configure,
+    few_folds,
+)
+from experiments.crossval import cross_validate
+from experiments.guides_report import draw_guides, draw_scores, table_of_methods, title_of
+from experiments.prepare import Prepared, find_severity, prepare
+from experiments.runs import open_run
+from experiments.runtime import leave, prepare_jax
+from smrjax.data.cache import cache_root
+from smrjax.errors import InputError
+from smrjax.guides import GUIDES, adjacency, find_matrix, read_matrix
+from smrjax.method import INVERSES, Method, guided, tml
+from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import read_json, write_json
+
+if TYPE_CHECKING:
+    from builtins import str as GuideName
+    from builtins import str as InverseName
+else:
+    GuideName = tyro.extras.literal_type_from_choices(list(GUIDES))
+    InverseName = tyro.extras.literal_type_from_choices(list(INVERSES))
+
+#: Guides that are drawn from a matrix; the others need none.
+DRAWN = ("kk", "fr", "drl")
+
+
+@dataclass(frozen=True)
+class GuideOptions:
+    """The guide and its loss (GUIDES, section III)."""
+
+    guide: tuple[GuideName, ...] = ("drl",)
+    """How classes are laid out: circular (lineages along a circle), random, or drawn from a matrix: kk (Kamada-Kawai),
+    fr (Fruchterman-Reingold), drl (distributed recursive). One or several, each trained by itself."""
+    matrix: Literal["similarity", "severity"] = "similarity"
+    """What draws classes together: that they look alike, or that confusing them does little harm. Of severity, the
+    matrix of --severity-file unless --matrix-file gives another."""
+    matrix_file: Path | None = None
+    """A laboratory's own matrix as CSV, 1 to 5, rows true and columns predicted, class codes in the first row and
+    column; by default the one that comes with smrjax and knows all classes."""
+    maturity: bool = False
+    """Also draw all stages of a lineage together."""
+    loss: tuple[Literal["umap", "distance"], ...] = ("umap",)
+    """umap pulls each cell to its class's place, lifted into the embedding (eq. 2); distance fits distances (eq. 4).
+    One or both, each trained by itself."""
+    alpha: float = 0.4
+    """Weight of the guide against the triplets."""
+    margin: float = 0.1
+    """Of the triplet loss."""
+    kappa: float = 0.2
+    """Share of the last epoch's lifted places that stays (eq. 1)."""
+    inverse: InverseName = "umap"
+    """How places are lifted: the inverse of a UMAP of the epoch's embeddings, or rbf, a smooth map (ours)."""
+    umap_samples: int = 1000
+    """Fit UMAP to this many embeddings at most."""
+    umap_every: int = 1
+    """Epochs from one lift to the next."""
+    grow: int = 0
+    """Epochs over which the guide grows to its full size (ours)."""
+    l1: Literal["mean", "sum"] = "mean"
+    """Under --loss umap, the L1 distance to the lifted place averaged over dimensions, or summed (the paper's letter).
+    The distance loss always sums, as printed."""
+    all: bool = False
+    """Run all eleven guides under both losses and the baseline, as in the paper's figures 4 and 5."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a run."""
+
+    preset: Literal["quick", "paper"] = "quick"
+    """Where defaults come from: minutes on two cores (three folds of rendered cells), or the paper's set-up."""
+    guides: GuideOptions = block(GuideOptions)
+    data: DataOptions = block(DataOptions)
+    encoder: EncoderOptions = block(EncoderOptions)
+    train: TrainOptions = block(TrainOptions)
+    run: RunOptions = block(RunOptions)
+
+
+PRESETS = {
+    "quick": Config(),
+    "paper": Config(
+        preset="paper",
+        data=DataOptions(image_size=224, count=4560),
+        encoder=EncoderOptions(encoder="densenet121", init="imagenet"),
+        # Random crops and rotations are the paper's whole augmentation.
+        train=TrainOptions(epochs=300, patience=50, learning_rate=1e-4, grid_every=5, flips=False, zoom=0.0, stain=0.0),
+    ),
+}
+BASELINE = "tml"
+UNCHECKED = ", which no expert has checked; give your own by --severity-file"
+
+
+def main() -> None:
+    """Train with one guide or several, and the triplet baseline, on the same folds."""
+    config = configure(Config, PRESETS, resolved, prog="python -m experiments.guides", text=__doc__ or "")
+    prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
+    check(config.guides)
+    prepared = prepare(config, lambda taxonomy: baseline(config, taxonomy))
+    places = lay_out(config, prepared.taxonomy)
+    if "umap" in config.guides.loss or config.guides.all:
+        warn_of_collapse(config.guides.alpha, config.guides.l1, config.encoder.embedding_dim)
+    also = {"guides": np.array(list(places.values()))}
+    folder = open_run(config, prepared, "guides", default_name(config), also=also)
+    write_json(folder / "guides.json", {name: guide.tolist() for name, guide in places.items()})
+    runs, summaries = variants(config, places), {}
+    for name, variant in runs.items():
+        summaries[name] = run_one(config, prepared, folder, name, variant, places)
+    print(f"\n{table_of_methods(summaries, baseline=BASELINE)}\n")
+    if prepared.severity_file:
+        print(f"severity of errors by {prepared.severity_file}{'' if config.data.severity_file else UNCHECKED}\n")
+    if config.run.pictures:
+        print(draw_guides(folder, prepared.taxonomy, places))
+        print(draw_scores(folder, summaries, runs, baseline=BASELINE))
+    print(folder)
+
+
+def baseline(config: Config, taxonomy: Taxonomy) -> Method:
+    """The triplet baseline, once it is known that all guides can be laid out: before anything long begins.
+
+    Raises:
+        InputError: as `lay_out`.
+    """
+    lay_out(config, taxonomy)
+    return tml(margin=config.guides.margin)
+
+
+def resolved(config: Config) -> Config:
+    """The options with every default that depends on another one filled in."""
+    return replace(config, data=few_folds(config.preset, config.data))
+
+
+def check(options: GuideOptions) -> None:
+    """Numbers that no run could work with.
+
+    Raises:
+        InputError: for the first one.
+    """
+    for flag, names in (("--guide", options.guide), ("--loss", options.loss)):
+        if not names:
+            raise InputError(f"{flag}: name one or more")
+    for flag, value in (("--alpha", options.alpha), ("--kappa", options.kappa)):
+        if not 0 <= value <= 1:
+            raise InputError(f"{flag} {value}: give a number from 0 to 1")
+    if not (math.isfinite(options.margin) and options.margin >= 0):
+        raise InputError(f"--margin {options.margin}: give 0 or more")
+    if options.matrix_file and not (options.all or set(options.guide) & set(DRAWN)):
+        raise InputError(f"--matrix-file draws no {' or '.join(options.guide)} guide; add --guide kk, fr or drl")
+    for flag, whole, least in (
+        ("--umap-samples", options.umap_samples, 20),
+        ("--umap-every", options.umap_every, 1),
+        ("--grow", options.grow, 0),
+    ):
+        if whole < least:
+            raise InputError(f"{flag} {whole}: give {least} or more")
+
+
+Guide = tuple[str, str, bool]  # layout, matrix, with maturity
+
+
+def guides_of(options: GuideOptions, *, lineages: bool = True) -> list[Guide]:
+    """The guides of a run: those asked for, or the paper's eleven; without lineages, those of them that need none."""
+    chosen: tuple[str, ...] = options.guide
+    kinds: list[tuple[str, bool]] = [(options.matrix, options.maturity)]
+    if options.all:
+        chosen = (*DRAWN, "circular", "random")
+        kinds = [("similarity", False), ("severity", False), *([("similarity", True)] if lineages else [])]
+    guides = [(name, *kind) if name in DRAWN else (name, "", False) for name in chosen for kind in kinds]
+    return list(dict.fromkeys(guides))
+
+
+def name_of(guide: Guide) -> str:
+    """Of a guide, for folders: ``drl-similarity-maturity``."""
+    layout, matrix, maturity = guide
+    return "-".join([layout, *([matrix] if layout in DRAWN else []), *(["maturity"] if maturity else [])])
+
+
+def variants(config: Config, guides: Iterable[str]) -> dict[str, tuple[str, str] | None]:
+    """Name of each run -> its guide and loss; the baseline has none.
+
+    Args:
+        config: Options.
+        guides: Names of the guides, see `name_of`.
+    """
+    losses = ("umap", "distance") if config.guides.all else dict.fromkeys(config.guides.loss)
+    pairs = [(guide, loss) for guide in guides for loss in losses]
+    return {BASELINE: None} | {f"{guide}-{loss}": (guide, loss) for guide, loss in pairs}
+
+
+def lay_out(config: Config, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
+    """The place of every class in every guide of the run, Float[C, 2].
+
+    Raises:
+        InputError: if there is no matrix for these classes, or a guide needs lineages and there are none.
+    """
+    options, classes = config.guides, taxonomy.classes
+    lineages = [[classes.index(c) for c in line.classes] for line in taxonomy.lineages]
+    if options.maturity and not lineages and not options.all:
+        raise InputError("--maturity draws the stages of a lineage together, and there is none; name one by --lineages")
+    places = {}
+    for layout, kind, maturity in guides_of(options, lineages=bool(lineages)):
+        edges = np.zeros((len(classes), len(classes)), int)
+        if layout in DRAWN:
+            edges = adjacency(matrix_of(config, kind, classes), kind=kind, lineages=lineages, maturity=maturity)
+        name = name_of((layout, kind, maturity))
+        places[name] = GUIDES[layout](edges, jax.random.key(config.train.seed), lineages)
+    return places
+
+
+def matrix_of(config: Config, kind: str, classes: tuple[str, ...]) -> np.ndarray:
+    """The matrix that draws guides: ``--matrix-file`` for its own kind, else that of the scores, or of smrjax.
+
+    Raises:
+        InputError: if there is none, or the file is not one.
+    """
+    options = config.guides
+    if options.matrix_file and kind == options.matrix:
+        return read_matrix(options.matrix_file, classes)
+    matrix = find_severity(config.data, classes)[0] if kind == "severity" else find_matrix(kind, classes)
+    if matrix is None:
+        flag = "--severity-file FILE" if kind == "severity" else f"--matrix {kind} --matrix-file FILE"
+        raise InputError(f"smrjax has no {kind} matrix of these classes; give your own: {flag}")
+    return matrix
+
+
+def run_one(
+    config: Config,
+    prepared: Prepared,
+    folder: Path,
+    name: str,
+    variant: tuple[str, str] | None,
+    places: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """One run of the set in a folder of its own, unless it is finished; its summary."""
+    own, options = folder / name, config.guides
+    if (own / "summary.json").exists():
+        return read_json(own / "summary.json")
+    method, title = tml(margin=options.margin), "TML"
+    if variant is not None:
+        guide, loss = variant
+        method = guided(
+            places[guide],
+            loss=loss,
+            alpha=options.alpha,
+            margin=options.margin,
+            kappa=options.kappa,
+            inverse=options.inverse,
+            samples=options.umap_samples,
+            every=options.umap_every,
+            grow=options.grow,
+            l1=options.l1,
+        )
+        title = f"{title_of(guide)}, {'inverse UMAP' if loss == 'umap' else 'distance'} loss"
+    own.mkdir(exist_ok=True)
+    for file in ("config.json", "run.json"):
+        write_json(own / file, read_json(folder / file))
+    return cross_validate(config, replace(prepared, method=method), own, title=title)
+
+
+def default_name(config: Config) -> str:
+    """A folder name that says what runs and when."""
+    options = config.guides
+    what = ["all"] if options.all else [*map(name_of, guides_of(options)), *options.loss]
+    return f"{'-'.join(what)}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+if __name__ == "__main__":
+    leave(main)

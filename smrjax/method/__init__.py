@@ -1,0 +1,21 @@
+"""What is learnt: methods, each a refit and a loss, that training serves without knowing which one it is."""
+
+from smrjax.method.baselines import softmax, tml
+from smrjax.method.guided import INVERSES, guided
+from smrjax.method.method import Goal, Method, Parts, class_means
+from smrjax.method.smr import PULLS, place_of, read_maturity, smr
+
+__all__ = [
+    "INVERSES",
+    "PULLS",
+    "Goal",
+    "Method",
+    "Parts",
+    "class_means",
+    "guided",
+    "place_of",
+    "read_maturity",
+    "smr",
+    "softmax",
+    "tml",
+]

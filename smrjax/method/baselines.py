@@ -1,0 +1,36 @@
+"""Methods that know nothing of the order of the classes: triplets alone, softmax cross-entropy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from smrjax.losses import triplet_margin_with_active
+from smrjax.method.method import Goal, Method, Parts, no_goal, no_head
+
+
+def tml(*, margin: float = 0.1) -> Method:
+    """Triplet margin loss alone, the baseline of SMR (section III-B)."""
+
+    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
+        value, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
+        return value, {"loss/triplet": value, "active_triplets": active}
+
+    return Method("tml", no_head, no_goal, loss)
+
+
+def softmax(n_classes: int) -> Method:
+    """Softmax cross-entropy over a linear layer on the embeddings: the plain classifier beside the papers' methods."""
+
+    def init_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
+        # Unit embeddings need a scale, or the logits cannot leave [-1, 1] and the loss stalls near log C.
+        kernel = jax.random.normal(key, (dim, n_classes)) / jnp.sqrt(dim)
+        return {"kernel": kernel, "bias": jnp.zeros(n_classes), "log_scale": jnp.log(16.0)}
+
+    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
+        logits = jnp.exp(head["log_scale"]) * (z @ head["kernel"]) + head["bias"]
+        value = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+        return value, {"loss/cross_entropy": value, "accuracy": (logits.argmax(-1) == y).mean()}
+
+    return Method("softmax", init_head, no_goal, loss)
