@@ -53,7 +53,7 @@ def warn_of_collapse(alpha: float, l1: str, embedding_dim: int) -> None:
     strength = alpha / max(1 - alpha, 1e-9) / (1 if l1 == "sum" else embedding_dim)
     if strength > 0.01:
         warnings.warn(
-            f"--l1 {l1} with alpha {alpha:g} pulls {strength:.2g} as hard as the triplets in every dimension; above 0.01 "
-            "embeddings collapse and classes are lost: use --l1 mean or a smaller --alpha",
+            f"--l1 {l1} with alpha {alpha:g} pulls {strength:.2g} as hard as the triplets in every dimension; above "
+            "0.01 embeddings collapse and classes are lost: use --l1 mean or a smaller --alpha",
             stacklevel=2,
         )
