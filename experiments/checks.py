@@ -1,6 +1,7 @@
 """Options that no run could work with, said before anything is read or made."""
 
 import math
+import warnings
 
 from experiments.config import DataOptions, EncoderOptions, TrainOptions
 from smrjax.errors import InputError
@@ -41,3 +42,18 @@ def check_options(data: DataOptions, encoder: EncoderOptions, train: TrainOption
         raise InputError(f"--only-folds {' '.join(map(str, data.only_folds))}: name each fold once")
     if encoder.embedding_dim == 0 and train.epochs > 0:
         raise InputError("--embedding-dim 0 is for features that are not trained (--method frozen); give 2 or more")
+
+
+def warn_of_collapse(alpha: float, l1: str, embedding_dim: int) -> None:
+    """Warn where a pull toward a point outweighs the triplets so far that embeddings fall onto it.
+
+    The pull's gradient is a sign in every dimension: its share of the loss, undivided by the dimensions if these are
+    summed, is what the triplets have to hold against.
+    """
+    strength = alpha / max(1 - alpha, 1e-9) / (1 if l1 == "sum" else embedding_dim)
+    if strength > 0.01:
+        warnings.warn(
+            f"--l1 {l1} with alpha {alpha:g} pulls {strength:.2g} as hard as the triplets in every dimension; above "
+            "0.01 embeddings collapse and classes are lost: use --l1 mean or a smaller --alpha",
+            stacklevel=2,
+        )

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import tyro
 
+from experiments.checks import warn_of_collapse
 from experiments.config import (
     DataOptions,
     EncoderOptions,
@@ -76,7 +77,8 @@ class GuideOptions:
     grow: int = 0
     """Epochs over which the guide grows to its full size (ours)."""
     l1: Literal["mean", "sum"] = "mean"
-    """L1 distance to the lifted place averaged over dimensions, or summed (the paper's letter)."""
+    """Under --loss umap, the L1 distance to the lifted place averaged over dimensions, or summed (the paper's letter).
+    The distance loss always sums, as printed."""
     all: bool = False
     """Run all eleven guides under both losses and the baseline, as in the paper's figures 4 and 5."""
 
@@ -115,6 +117,8 @@ def main() -> None:
     check(config.guides)
     prepared = prepare(config, lambda taxonomy: baseline(config, taxonomy))
     places = lay_out(config, prepared.taxonomy)
+    if "umap" in config.guides.loss or config.guides.all:
+        warn_of_collapse(config.guides.alpha, config.guides.l1, config.encoder.embedding_dim)
     also = {"guides": np.array(list(places.values()))}
     folder = open_run(config, prepared, "guides", default_name(config), also=also)
     write_json(folder / "guides.json", {name: guide.tolist() for name, guide in places.items()})

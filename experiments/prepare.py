@@ -17,7 +17,7 @@ from smrjax.data.augment import augment
 from smrjax.data.folds import make_folds
 from smrjax.encoders import ENCODERS, load_torch_weights
 from smrjax.errors import InputError
-from smrjax.guides import find_matrix, find_matrix_file, read_matrix
+from smrjax.guides import find_matrix_file, read_matrix
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.train.step import AXIS
@@ -109,7 +109,9 @@ def find_severity(data: DataOptions, classes: tuple[str, ...]) -> tuple[np.ndarr
     if data.severity_file:
         return read_matrix(data.severity_file, classes), str(data.severity_file)
     path = find_matrix_file("severity", classes)
-    return find_matrix("severity", classes), None if path is None else f"smrjax/{path.parent.name}/{path.name}"
+    if path is None:
+        return None, None
+    return read_matrix(path, classes, subset=True), f"smrjax/{path.parent.name}/{path.name}"
 
 
 def _devices(options: TrainOptions) -> list[jax.Device]:

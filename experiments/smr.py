@@ -1,12 +1,12 @@
 """Spatial Maturity Regression, end to end: ``python -m experiments.smr --curve bezier``."""
 
-import warnings
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from experiments.checks import warn_of_collapse
 from experiments.config import (
     DataOptions,
     EncoderOptions,
@@ -101,7 +101,8 @@ def main() -> None:
     config = configure(Config, PRESETS, resolved, prog="python -m experiments.smr", text=__doc__ or "")
     prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
     prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
-    warn_of_collapse(config.smr, config.encoder.embedding_dim)
+    if config.smr.method == "smr" and config.smr.loss == "normal":
+        warn_of_collapse(config.smr.alpha or 0.0, config.smr.l1, config.encoder.embedding_dim)
     folder = open_run(config, prepared, "smr", default_name(config))
     summary = cross_validate(config, prepared, folder, title=title(config))
     print(f"\n{summary['title']}\n{table(summary, COLUMNS)}")
@@ -124,24 +125,6 @@ def resolved(config: Config) -> Config:
         return config
     # No epoch, and no embedding layer that nobody trained: the pooled features themselves.
     return replace(config, train=replace(config.train, epochs=0), encoder=replace(config.encoder, embedding_dim=0))
-
-
-def warn_of_collapse(options: SmrOptions, embedding_dim: int) -> None:
-    """Warn where the pull toward a point outweighs the triplets so far that embeddings fall onto the curve.
-
-    The pull's gradient is a sign in every dimension: its share of the loss, undivided by the dimensions if these are
-    summed, is what the triplets have to hold against.
-    """
-    if options.method != "smr" or options.loss != "normal":
-        return
-    alpha = options.alpha or 0.0
-    strength = alpha / max(1 - alpha, 1e-9) / (1 if options.l1 == "sum" else embedding_dim)
-    if strength > 0.01:
-        warnings.warn(
-            f"--l1 {options.l1} with alpha {alpha:g} pulls {strength:.2g} as hard as the triplets in every dimension; "
-            "above 0.01 embeddings collapse onto the curve and classes are lost: use --l1 mean or a smaller --alpha",
-            stacklevel=2,
-        )
 
 
 def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:

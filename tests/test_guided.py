@@ -9,6 +9,7 @@ from smrjax.guides.inverse import inverse_rbf
 from smrjax.losses import guide_distance, triplet_margin
 from smrjax.losses.distance import match_scale
 from smrjax.method import class_means, guided
+from tests.train import toy
 
 GUIDE = np.random.default_rng(0).normal(size=(5, 2))
 
@@ -91,14 +92,22 @@ def test_lifted_places_of_a_growing_guide_spread(inverse):
     np.testing.assert_allclose(goal["anchors"], whole.refit(z, y, None, jax.random.key(0))["anchors"], atol=1e-5)
 
 
-def test_umap_within_a_jitted_refit_has_its_shape_before_it_runs():
+def test_umap_has_its_shape_before_it_runs():
     method = guided(GUIDE, inverse="umap", samples=40)
+    assert not method.compiled and guided(GUIDE, inverse="rbf").compiled
     z, y = batch(4)
     shapes = jax.eval_shape(lambda z, y, key: method.refit(z, y, None, key), z, y, jax.random.key(0))
-    goal = jax.jit(lambda z, y, key: method.refit(z, y, None, key))(z, y, jax.random.key(0))
+    goal = method.refit(z, y, None, jax.random.key(0))
     assert shapes["anchors"].shape == goal["anchors"].shape == (5, 7)
     low, high = z.min(0), z.max(0)
     assert (goal["anchors"] >= low).all() and (goal["anchors"] <= high).all()
+
+
+def test_umap_never_runs_within_a_compiled_program():
+    """Called back from one it waits, on a machine with one core, for the thread that the program runs on."""
+    umap, rbf = guided(np.eye(4, 2), inverse="umap"), guided(np.eye(4, 2), inverse="rbf")
+    assert toy.learner(umap).refit is umap.refit
+    assert toy.learner(rbf).refit is not rbf.refit
 
 
 @pytest.mark.parametrize("wrong", [{"loss": "l2"}, {"inverse": "pca"}, {"l1": "max"}])

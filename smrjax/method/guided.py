@@ -57,6 +57,7 @@ def guided(
             raise ValueError(f"{value!r} is none of {', '.join(choices)}")
     places = jnp.asarray(guide, jnp.float32)
     classes = len(places)
+    compiled = loss == "distance" or inverse == "rbf"
 
     def size(refits: jax.Array) -> jax.Array:
         return jnp.minimum(1.0, (refits + 1) / max(grow, 1))
@@ -73,10 +74,15 @@ def guided(
 
         if goal is None:
             return {"anchors": lift(), "refits": refits}
-        anchors = jax.lax.cond(
-            refits % every == 0, lambda: kappa * goal["anchors"] + (1 - kappa) * lift(), lambda: goal["anchors"]
-        )
-        return {"anchors": anchors, "refits": refits}
+
+        def mixed() -> jax.Array:
+            return kappa * goal["anchors"] + (1 - kappa) * lift()
+
+        def kept() -> jax.Array:
+            return goal["anchors"]
+
+        cond = jax.lax.cond if compiled else lambda due, yes, no: yes() if due else no()
+        return {"anchors": cond(refits % every == 0, mixed, kept), "refits": refits}
 
     def refit_guide(z: jax.Array, y: jax.Array, goal: Goal, key: jax.Array) -> Goal:
         refits = jnp.zeros((), jnp.int32) if goal is None else goal["refits"] + 1
@@ -95,16 +101,16 @@ def guided(
         return value, {"loss/triplet": triplets, "active_triplets": active, "loss/guide": guiding}
 
     refit: Callable[..., Goal] = refit_places if loss == "umap" else refit_guide
-    return Method("guided", no_head, refit, total)
+    return Method("guided", no_head, refit, total, compiled=compiled)
 
 
 def _umap_on_host(
     z: jax.Array, y: jax.Array, guide: jax.Array, size: jax.Array, seed: jax.Array, samples: int
 ) -> jax.Array:
     def lift(*arrays: Any) -> np.ndarray:
-        # As NumPy arrays before anything else: JAX must not be called from within its own callback.
         z, y, guide, size, seed = (np.asarray(a) for a in arrays)
         return inverse_umap(z, y, guide, size=float(size), samples=samples, seed=int(seed))
 
+    # A callback has a shape before it has run, and outside of compiled programs it runs here and now.
     shape = jax.ShapeDtypeStruct((guide.shape[0], z.shape[1]), z.dtype)
     return jax.pure_callback(lift, shape, z, y, guide, size, seed)

@@ -19,12 +19,18 @@ Parts = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Method:
-    """Three pure functions (see the module's text)."""
+    """Three pure functions (see the module's text).
+
+    Attributes:
+        compiled: Whether `refit` is to be compiled. One that calls other libraries is not: called back from a compiled
+            program, it would wait forever for the thread that it runs on where there is but one.
+    """
 
     name: str
     init_head: Callable[[jax.Array, int], Any]
     refit: Callable[[jax.Array, jax.Array, Goal, jax.Array], Goal]
     loss: Callable[[jax.Array, jax.Array, Goal, Any], tuple[jax.Array, Parts]]
+    compiled: bool = True
 
 
 def no_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:

@@ -118,7 +118,7 @@ def build(
         devices=devices,
         step=parallel.map_step(step, devices),
         embed=parallel.map_embed(make_embed(model, normalize=normalize), devices),
-        refit=jax.jit(method.refit),
+        refit=jax.jit(method.refit) if method.compiled else method.refit,
     )
 
 

@@ -107,9 +107,20 @@ def test_all_guides_without_a_lineage_are_those_that_need_none():
     ]
 
 
+def test_all_are_eleven_guides_two_losses_and_the_baseline():
+    """GUIDES, Figures 4 and 5."""
+    options = guides.GuideOptions(all=True)
+    names = [guides.name_of(guide) for guide in guides.guides_of(options)]
+    drawn = {f"{g}-{m}" for g in ("kk", "fr", "drl") for m in ("similarity", "severity", "similarity-maturity")}
+    assert len(names) == 11 and set(names) == drawn | {"circular", "random"}
+    runs = guides.variants(guides.Config(guides=options), names)
+    assert set(runs) == {"tml"} | {f"{name}-{loss}" for name in names for loss in ("umap", "distance")}
+
+
+@pytest.mark.soak
 def test_all_guides_under_both_losses(tmp_path):
-    """GUIDES, Figures 4 and 5: eleven guides, two losses and the baseline; without an epoch, for the sake of time."""
-    words = ["--all", "--inverse", "rbf", "--epochs", "0", "--out", str(tmp_path), "--name", "all"]
+    """Whole runs, though without an epoch: some minutes."""
+    words = ["--all", "--inverse", "rbf", "--epochs", "0", "--only-folds", "0", "--out", str(tmp_path), "--name", "all"]
     done = run(*FEW, *words)
     folder = tmp_path / "guides" / "all"
     names = {path.parent.name for path in folder.glob("*/summary.json")}
