@@ -13,6 +13,7 @@ lowest end point wins: no estimate decides which minima are looked at. Samples l
 are elementwise over them.
 """
 
+from collections.abc import Callable
 from math import comb
 from typing import NamedTuple
 
@@ -22,8 +23,11 @@ import numpy as np
 from jax import lax
 
 from smrjax.curves.curve import bernstein
+from smrjax.curves.series import chebyshev_series, clenshaw, of_piece, squares
 
 Words = list[jax.Array]
+#: Order and place -> the derivative of f.
+Derivative = Callable[[int, jax.Array], jax.Array]
 
 
 class Cell(NamedTuple):
@@ -69,6 +73,11 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
     cells = 32 * words - 2
     rising, dips = lax.map(lambda c: _signs(c, cells), slope)
 
+    series = {order: chebyshev_series(v, gram, order) for order in range(1, 5)}
+
+    def at_piece(piece: jax.Array) -> Derivative:
+        return lambda order, u: clenshaw(of_piece(series[order], piece), u)
+
     def marked(search: Search) -> tuple[Search, Cell]:
         turns, at, turn = _pop(search.turns)
         dips, other, _ = _pop(search.dips, ~turn)
@@ -79,13 +88,13 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
         return search, Cell(low, high, 0.5 * (low + high), turn)
 
     def twins(search: Search) -> tuple[Search, Cell]:
-        return search, _twin(_of_piece(slope, search.piece), search.u)
+        return search, _twin(at_piece(search.piece), search.u)
 
     def visit(best: Search) -> Search:
         last = ~jnp.stack([(word != 0).any() for word in best.turns + best.dips]).any()
         search, cell = lax.cond(last, twins, marked, best)
         steps = 13 if v.dtype == jnp.float64 else 6
-        u, f = _refine(_of_piece(value, search.piece), _of_piece(slope, search.piece), cell, steps)
+        u, f = _refine(of_piece(value, search.piece), at_piece(search.piece), cell, steps)
         better = f < best.f
         piece, u, f = (jnp.where(better, new, old) for new, old in zip((search.piece, u, f), best[2:5], strict=True))
         return Search(search.turns, search.dips, piece, u, f, last)
@@ -100,12 +109,7 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
 
 def _coefficients(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Bernstein coefficients of f and f' of every piece, Float[pieces, 2 degree + 1, N] and [pieces, 2 degree, N]."""
-    degree = v.shape[1] - 1
-    products = np.zeros((2 * degree + 1, degree + 1, degree + 1))
-    for i in range(degree + 1):
-        for j in range(degree + 1):
-            products[i + j, i, j] = comb(degree, i) * comb(degree, j) / comb(2 * degree, i + j) / 2
-    q = (jnp.asarray(products, v.dtype) * gram[:, None]).sum((2, 3))
+    degree, q = v.shape[1] - 1, squares(gram)
 
     def raised(low: jax.Array, degree: int) -> jax.Array:
         """The same polynomials written with a higher degree."""
@@ -123,23 +127,6 @@ def _coefficients(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _evaluate(coefficients: jax.Array, u: jax.Array) -> jax.Array:
     terms = [c * b for c, b in zip(coefficients, bernstein(len(coefficients) - 1, u), strict=True)]
     return sum(terms[1:], terms[0])
-
-
-def _slope_and_bend(slope: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The polynomial f' and its derivative at u, in the last step of de Casteljau's scheme."""
-    degree = len(slope) - 1
-    b = bernstein(degree - 1, u)
-    left = sum((c * w for c, w in zip(slope[1:-1], b[1:], strict=True)), slope[0] * b[0])
-    right = sum((c * w for c, w in zip(slope[2:], b[1:], strict=True)), slope[1] * b[0])
-    return (1 - u) * left + u * right, degree * (right - left)
-
-
-def _of_piece(table: jax.Array, piece: jax.Array) -> jax.Array:
-    """Rows of the piece that each sample looks at, from Float[pieces, rows, N]."""
-    rows = table[0]
-    for k in range(1, len(table)):
-        rows = jnp.where(piece == k, table[k], rows)
-    return rows
 
 
 def _nearest_on_lines(value: jax.Array, slope: jax.Array) -> jax.Array:
@@ -208,12 +195,12 @@ def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array
     return rest, place, seen
 
 
-def _refine(value: jax.Array, slope: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
+def _refine(value: jax.Array, derivative: Derivative, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
     """Newton's method on f' within the cell, by halves where it would leave it: the end point and f there."""
-    rising = _evaluate(slope, cell.low) >= 0
+    rising = derivative(1, cell.low) >= 0
 
     def newton(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        first, second = _slope_and_bend(slope, u)
+        first, second = derivative(1, u), derivative(2, u)
         # Clipping keeps infinities out, on which CPUs are an order of magnitude slower.
         return first < 0, second > 0, u - jnp.clip(first / jnp.where(second > 0, second, 1), -1, 1)
 
@@ -236,18 +223,14 @@ def _refine(value: jax.Array, slope: jax.Array, cell: Cell, steps: int) -> tuple
     return jnp.where(better, last, u), jnp.where(better, last_f, f)
 
 
-def _twin(slope: jax.Array, u: jax.Array) -> Cell:
+def _twin(derivative: Derivative, u: jax.Array) -> Cell:
     """Where a second minimum may hide near the minimum u, from f's expansion to fourth order.
 
     Near a cusp of the curve's evolute three critical points come closer together than any grid. With f' = δ (h + c/2
     δ + d/6 δ²) the nearer root of the bracket is a maximum and the farther one the other minimum. Without such roots
     the result is u itself.
     """
-    derivatives = []
-    for _ in range(3):
-        slope = (len(slope) - 1) * jnp.diff(slope, axis=0)
-        derivatives.append(_evaluate(slope, u))
-    h, c, d = derivatives
+    h, c, d = (derivative(order, u) for order in (2, 3, 4))
     square = c * c / 4 - h * d * (2 / 3)
     real = (square > 0) & (d > 0)
     safe = jnp.where(real, d, 1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from smrjax.curves import Curve, bezier, distance, project, spline
-from smrjax.curves.projection import CHUNK
+from smrjax.curves.projection import BATCH as CHUNK
 from tests.curves import hard_cases, reference
 
 # How wrong a squared distance may be, relative to the curve's squared size plus the best squared distance.
