@@ -19,9 +19,9 @@ LOSSES = {"umap": "inverse UMAP loss", "distance": "distance loss"}
 
 
 def title_of(name: str) -> str:
-    """Of a guide, for pictures: ``DRL, similarity + maturity``."""
+    """Of a guide, for pictures: ``DrL, similarity + maturity``."""
     layout, *words = name.split("-")
-    head = layout.upper() if words else layout
+    head = {"drl": "DrL"}.get(layout, layout.upper()) if words else layout
     return ", ".join([head, *([" + ".join(words)] if words else [])])
 
 

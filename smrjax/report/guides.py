@@ -125,7 +125,9 @@ def guide_scores_figure(
     losses = list(dict.fromkeys(loss for of in scores.values() for one in of.values() for loss in one))
     if not guides or not losses or len(losses) > len(SHADES):
         raise ValueError(f"bars need a guide and one or two losses, got {len(guides)} and {len(losses)}")
-    width = max(3.4, 0.62 * len(guides) + 0.6)
+    # Few names stand upright in two lines, many lean.
+    upright = len(guides) <= 5
+    width = max(3.4, (1.15 if upright else 0.62) * len(guides) + 0.6)
     height = len(scores) * BAR_HEIGHT + (len(scores) - 1) * 0.25
     across = 0.8 / len(losses)
     with sheet(path, width=width, height=height, svg=svg) as figure:
@@ -152,9 +154,9 @@ def guide_scores_figure(
             axes.set(xlim=(-0.6, len(guides) - 0.4), ylim=(max(0.0, low - 2 * room), high + room))
             axes.set_ylabel(score)
             last = row == len(scores) - 1
-            axes.set_xticks(
-                range(len(guides)), [shorten(g, 30) if last else "" for g in guides], rotation=30, ha="right"
-            )
+            names = [shorten(g, 30).replace(", ", "\n" if upright else ", ") if last else "" for g in guides]
+            how = {"ha": "center"} if upright else {"rotation": 30, "ha": "right"}
+            axes.set_xticks(range(len(guides)), names, **how)
             axes.tick_params(axis="x", length=0)
             if row == 0:
                 marks = [Patch(color=SHADES[k], label=loss) for k, loss in enumerate(losses)]
@@ -165,7 +167,7 @@ def guide_scores_figure(
             figure,
             f"Mean over folds with its 95 % interval (Student's t). Dashed: {baseline_name}, without a guide. "
             "Axes may begin above zero.",
-            gap=1.25,
+            gap=0.5 if upright else 1.25,
         )
         heading(figure, title, gap=0.4)
     return Path(path)
