@@ -14,6 +14,7 @@ depends on the dimension. Samples lie along the last axis, and a table's rows ar
 fuse sums of those, but nothing with a matrix product.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,17 +23,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from smrjax.curves.curve import bernstein
 from smrjax.curves.series import (
-    UNROLLED,
     Rows,
     bernstein_table,
     derivative,
+    dot,
     elevation,
     of_piece,
     products,
     restriction,
     squares,
 )
+
+#: Cells of a piece. More prove more samples, at a cost to all.
+CELLS = 4
+#: With more multiplications by constants than this to prove a sample, matrix products and loops over `CHUNK` samples
+#: that stay in the cache take over: one long expression is faster, but compiles slowly.
+UNROLLED = 1000
+CHUNK = 2**13
 
 
 def guess(v: jax.Array, gram: jax.Array) -> jax.Array:
@@ -45,87 +54,96 @@ def guess(v: jax.Array, gram: jax.Array) -> jax.Array:
     Returns:
         t in [0, 1], Float[N]; NaN where it is not proven.
     """
-    pieces, degree = len(v), v.shape[1] - 1
+    pieces, width, count = v.shape
     square = squares(gram)
-    nodes = 4 * degree
-    start = _lowest_node(v, square, nodes)
+    if pieces * CELLS * (2 * width - 1) * width <= UNROLLED:
+        return _guess(v, square, unrolled=True)
+    size = min(count, CHUNK)
+
+    def chunk(k: int, t: jax.Array) -> jax.Array:
+        start = jnp.minimum(k * size, count - size)  # the last one overlaps the one before
+        part = lax.dynamic_slice_in_dim(v, start, size, 2)
+        return lax.dynamic_update_slice_in_dim(t, _guess(part, square, unrolled=False), start, 0)
+
+    return lax.fori_loop(0, -(-count // max(size, 1)), chunk, jnp.zeros(count, v.dtype))
+
+
+def _guess(v: jax.Array, square: jax.Array, *, unrolled: bool) -> jax.Array:
+    pieces, degree = len(v), v.shape[1] - 1
+    nodes = 3 * degree
+    start = _lowest_node(v, square, nodes, unrolled)
     piece = jnp.floor(start)
     own, own_square = of_piece(v, piece), of_piece(square[..., None], piece)
 
     def newton(_: int, places: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         _, u = places
-        first, second = (derivative(own, own_square, order, u) for order in (1, 2))
+        first, second = (derivative(own, own_square, order, u, unrolled=unrolled) for order in (1, 2))
         # Downhill by a node where f is not convex.
         step = jnp.where(second > 0, first / jnp.where(second > 0, second, 1), jnp.sign(first) / nodes)
         return u, jnp.clip(u - jnp.clip(step, -1 / nodes, 1 / nodes), 0, 1)
 
     # A loop even where it could be unrolled: compilers do not copy what it computes into each of its uses.
     before, u = lax.fori_loop(0, 6 if v.dtype == jnp.float64 else 4, newton, (start, start - piece))
-    f = derivative(own, own_square, 0, u)
     # Newton's step squares the error.
     found = jnp.abs(u - before) <= 0.25 * jnp.finfo(v.dtype).eps ** 0.5
-    return jnp.where(found & _proven(v, square, piece, u, f), (piece + u) / pieces, jnp.nan)
+    return jnp.where(found & _proven(v, square, piece, u, unrolled), (piece + u) / pieces, jnp.nan)
 
 
-def _lowest_node(v: jax.Array, square: jax.Array, nodes: int) -> jax.Array:
+def _lowest_node(v: jax.Array, square: jax.Array, nodes: int, unrolled: bool) -> jax.Array:
     """Piece + u of that node, in the middle of equal parts of each piece, at which f is smallest."""
     pieces, width, count = v.shape
-    table = bernstein_table(width - 1, (np.arange(nodes) + 0.5) / nodes)
-    constant = square @ jnp.asarray(bernstein_table(2 * width - 2, (np.arange(nodes) + 0.5) / nodes).T, v.dtype)
+    places = (np.arange(nodes) + 0.5) / nodes
+    table = bernstein_table(width - 1, places)
+    constant = square @ jnp.asarray(bernstein_table(2 * width - 2, places).T, v.dtype)
 
-    def over(state: Any, of_one: tuple) -> Any:
+    def over(state: tuple[jax.Array, jax.Array], of_one: tuple) -> tuple[jax.Array, jax.Array]:
         piece, rows, constants = of_one
         best, place = state
-        for k, row in enumerate(products(table, rows, unrolled)):
+        for k, row in enumerate(products(table, rows, unrolled=unrolled)):
             f = constants[k] - row
-            best, place = jnp.where(f < best, f, best), jnp.where(f < best, piece + (k + 0.5) / nodes, place)
+            best, place = jnp.where(f < best, f, best), jnp.where(f < best, piece + places[k], place)
         return best, place
 
-    unrolled = pieces * table.size <= UNROLLED
     start = jnp.full(count, jnp.inf, v.dtype), jnp.zeros(count, v.dtype)
     return _fold(over, start, (np.arange(pieces), v, constant), unrolled)[1]
 
 
-def _proven(v: jax.Array, square: jax.Array, piece: jax.Array, u: jax.Array, f: jax.Array) -> jax.Array:
-    """Whether no point of the curve has a smaller value than f at u, Bool[N]."""
+def _proven(v: jax.Array, square: jax.Array, piece: jax.Array, u: jax.Array, unrolled: bool) -> jax.Array:
+    """Whether f is nowhere smaller than at u on this piece, Bool[N]."""
     pieces, width, count = v.shape
     degree = 2 * width - 2
-    cells = width - 2 if width < 8 else width
-    restricted = np.stack([restriction(degree, k / cells, (k + 1) / cells) for k in range(cells)])
+    f = dot(bernstein(degree, u), of_piece(square[..., None], piece)) - dot(bernstein(width - 1, u), of_piece(v, piece))
+    restricted = np.stack([restriction(degree, k / CELLS, (k + 1) / CELLS) for k in range(CELLS)])
     table = restricted @ elevation(width - 1, degree)
     constant = jnp.einsum("kij,pj->pki", jnp.asarray(restricted, v.dtype), square, precision="highest")
     # Of the rounding of f, a sum of products with weights that add up to one.
     noise = 2 * jnp.finfo(v.dtype).eps * (jnp.abs(v).max((0, 1)) + jnp.abs(square).max())
-    at = jnp.minimum(jnp.floor(u * cells), cells - 1)
-    unrolled = pieces * table.size <= UNROLLED
+    at = jnp.minimum(jnp.floor(u * CELLS), CELLS - 1)
 
-    def over_pieces(state: Any, of_piece: tuple) -> Any:
-        p, rows, constants = of_piece
+    def over_pieces(clear: jax.Array, of_one: tuple) -> jax.Array:
+        p, rows, constants = of_one
 
-        def over_cells(state: Any, of_cell: tuple) -> Any:
+        def over_cells(clear: jax.Array, of_cell: tuple) -> jax.Array:
             k, table, constants = of_cell
-            clear, own = state
-            c = [constants[i] - row for i, row in enumerate(products(table, rows, unrolled))]
+            c = [constants[i] - row for i, row in enumerate(products(table, rows, unrolled=unrolled))]
             here = (piece == p) & (at == k)
-            clear &= here | (_least(c) >= f - noise)
-            return clear, [jnp.where(here, new, old) for new, old in zip(c, own, strict=True)]
+            return clear & jnp.where(here, _turns_once(c, 2 * noise), _least(c) >= f - noise)
 
-        return _fold(over_cells, state, (np.arange(cells), table, constants), unrolled)
+        return _fold(over_cells, clear, (np.arange(CELLS), table, constants), unrolled)
 
-    start = jnp.ones(count, bool), [jnp.zeros(count, v.dtype)] * (degree + 1)
-    clear, own = _fold(over_pieces, start, (np.arange(pieces), v, constant), unrolled)
-    rise = [after - before for before, after in zip(own[:-1], own[1:], strict=True)]
+    return _fold(over_pieces, jnp.ones(count, bool), (np.arange(pieces), v, constant), unrolled)
+
+
+def _turns_once(c: Rows, noise: jax.Array) -> jax.Array:
+    """Whether differences of the rows change their sign once at most, from minus to plus."""
+    rise = [after - before for before, after in zip(c[:-1], c[1:], strict=True)]
     # Once a difference is not surely negative, the next one must surely be positive.
-    for before, after in zip(rise[:-1], rise[1:], strict=True):
-        clear &= (before < -2 * noise) | (after > 2 * noise)
-    return clear
+    pairs = zip(rise[:-1], rise[1:], strict=True)
+    return functools.reduce(jnp.logical_and, ((a < -noise) | (b > noise) for a, b in pairs))
 
 
 def _least(rows: Rows) -> jax.Array:
-    least = rows[0]
-    for row in rows[1:]:
-        least = jnp.minimum(least, row)
-    return least
+    return functools.reduce(jnp.minimum, rows)
 
 
 def _fold(body: Callable, state: Any, over: tuple, unrolled: bool) -> Any:

@@ -60,7 +60,7 @@ def project(curve: Curve, z: jax.Array, *, ends: str = "clamp") -> jax.Array:
     size = norm(lax.stop_gradient(points) - centre).max()
     unit = 1 / jnp.where(size > 0, size, 1)
     points = (points - centre) * unit
-    v = _centred(points, flat, centre, size) * unit
+    v = _centred(points * unit, flat, centre, size)
     gram = jnp.matmul(points, points.T, precision="highest")
     return _nearest(v, gram, pieces, ends == "extend").reshape(z.shape[:-1])
 
@@ -71,6 +71,7 @@ def _inner(points: jax.Array, z: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
+@jax.jit
 def _centred(points: jax.Array, z: jax.Array, centre: jax.Array, size: jax.Array) -> jax.Array:
     """P·(z - c), Float[points, N]."""
 
@@ -108,6 +109,7 @@ def distance(curve: Curve, z: jax.Array) -> jax.Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+@partial(jax.jit, static_argnums=(2, 3))
 def _nearest(v: jax.Array, gram: jax.Array, pieces: int, extend: bool) -> jax.Array:
     """The parameter from inner products with the control points, Float[pieces * (degree + 1), N], and among them."""
     parts = _by_piece(v, gram, pieces)
@@ -162,6 +164,13 @@ def _nearest_jvp(pieces: int, extend: bool, primals: tuple, tangents: tuple) -> 
     v, gram = primals
     dv, dgram = tangents
     t = _nearest(v, gram, pieces, extend)
+    b, weight = _linearized(v, gram, t, pieces, extend)
+    return t, (weight * (dv - jnp.matmul(dgram, b, precision="highest"))).sum(0)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _linearized(v: jax.Array, gram: jax.Array, t: jax.Array, pieces: int, extend: bool) -> tuple[jax.Array, jax.Array]:
+    """b(t), and b'(t) / F_t or zero where t does not move, Float[points, N] both."""
     degree = v.shape[0] // pieces - 1
     own, blocks = _by_piece(v, gram, pieces)
     inside = jnp.clip(t, 0, 1)
@@ -179,5 +188,4 @@ def _nearest_jvp(pieces: int, extend: bool, primals: tuple, tangents: tuple) -> 
         joint = jnp.abs(t * pieces - jnp.round(t * pieces)) < 8 * pieces * jnp.finfo(v.dtype).eps
         live &= ~(joint & (t > 0) & (t < 1) & (jnp.abs(slope) > 10 * tiny))
     b, b1 = (basis(pieces, degree, t, order) for order in range(2))
-    weight = b1 * jnp.where(live, 1 / jnp.where(live, curvature, 1), 0)
-    return t, (weight * (dv - jnp.matmul(dgram, b, precision="highest"))).sum(0)
+    return b, b1 * jnp.where(live, 1 / jnp.where(live, curvature, 1), 0)

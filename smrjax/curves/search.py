@@ -73,7 +73,7 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
     cells = 32 * words - 2
     rising, dips = lax.map(lambda c: _signs(c, cells), slope)
 
-    series = {order: chebyshev_series(v, gram, order) for order in range(1, 5)}
+    series = {order: chebyshev_series(v, gram, order) for order in range(5)}
 
     def at_piece(piece: jax.Array) -> Derivative:
         return lambda order, u: clenshaw(of_piece(series[order], piece), u)
@@ -94,7 +94,8 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
         last = ~jnp.stack([(word != 0).any() for word in best.turns + best.dips]).any()
         search, cell = lax.cond(last, twins, marked, best)
         steps = 13 if v.dtype == jnp.float64 else 6
-        u, f = _refine(of_piece(value, search.piece), at_piece(search.piece), cell, steps)
+        scale = jnp.abs(of_piece(value, search.piece)).max(0)
+        u, f = _refine(at_piece(search.piece), scale, cell, steps)
         better = f < best.f
         piece, u, f = (jnp.where(better, new, old) for new, old in zip((search.piece, u, f), best[2:5], strict=True))
         return Search(search.turns, search.dips, piece, u, f, last)
@@ -177,10 +178,7 @@ def _turns(rising: jax.Array) -> jax.Array:
 def _words(bits: jax.Array, words: int) -> Words:
     """Bits [pieces, 32 * words, N] packed along the middle axis."""
     bits = bits.reshape(len(bits) * words, 32, bits.shape[-1])
-    packed = jnp.zeros((len(bits), bits.shape[-1]), jnp.uint32)
-    for k in range(32):
-        packed |= bits[:, k].astype(jnp.uint32) << k
-    return list(packed)
+    return list((bits.astype(jnp.uint32) << np.arange(32, dtype=np.uint32)[:, None]).sum(1, dtype=jnp.uint32))
 
 
 def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array, jax.Array]:
@@ -195,7 +193,7 @@ def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array
     return rest, place, seen
 
 
-def _refine(value: jax.Array, derivative: Derivative, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
+def _refine(derivative: Derivative, scale: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
     """Newton's method on f' within the cell, by halves where it would leave it: the end point and f there."""
     rising = derivative(1, cell.low) >= 0
 
@@ -217,8 +215,8 @@ def _refine(value: jax.Array, derivative: Derivative, cell: Cell, steps: int) ->
     # The last step is free of the cell, whose border rounding may have put on the wrong side of the minimum.
     _, convex, last = newton(u)
     last = jnp.clip(last, 0, 1)
-    f, last_f = _evaluate(value, u), _evaluate(value, last)
-    noise = 8 * jnp.finfo(u.dtype).eps * jnp.abs(value).max(0)
+    f, last_f = derivative(0, u), derivative(0, last)
+    noise = 8 * jnp.finfo(u.dtype).eps * scale
     better = convex & (last_f <= f + noise)
     return jnp.where(better, last, u), jnp.where(better, last_f, f)
 

@@ -16,11 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 Rows = Sequence[jax.Array]
-
-#: Above so many products with constants a sample, matrix products and loops take over: the others compile slowly.
-UNROLLED = 1000
 
 
 def squares(gram: jax.Array) -> jax.Array:
@@ -41,7 +39,7 @@ def of_piece(table: jax.Array, piece: jax.Array) -> jax.Array:
     return rows
 
 
-def derivative(v: jax.Array, square: jax.Array, order: int, u: jax.Array) -> jax.Array:
+def derivative(v: jax.Array, square: jax.Array, order: int, u: jax.Array, *, unrolled: bool = False) -> jax.Array:
     """The polynomial f or one of its derivatives.
 
     Args:
@@ -49,14 +47,15 @@ def derivative(v: jax.Array, square: jax.Array, order: int, u: jax.Array) -> jax
         square: Bernstein coefficients of ½ |B|², Float[2 degree + 1, N or 1].
         order: Of the derivative, at most twice the degree.
         u: Where on the piece, Float[N].
+        unrolled: As in `products`.
     """
     degree = len(v) - 1
     table = chebyshev(2 * degree, order)
-    c = list(products(table, square, table.size <= UNROLLED // 4))
+    c = list(products(table, square, unrolled=unrolled))
     if degree >= order:
-        linear = products(chebyshev(degree, order), v, table.size <= UNROLLED // 4)
+        linear = products(chebyshev(degree, order), v, unrolled=unrolled)
         c[: len(linear)] = [a - b for a, b in zip(c, linear, strict=False)]
-    return clenshaw(c, u)
+    return clenshaw(c, u, unrolled=True)
 
 
 def chebyshev_series(v: jax.Array, gram: jax.Array, order: int) -> jax.Array:
@@ -73,25 +72,35 @@ def chebyshev_series(v: jax.Array, gram: jax.Array, order: int) -> jax.Array:
     return c - jnp.pad(linear, ((0, 0), (0, degree), (0, 0)))
 
 
-def clenshaw(c: Rows, u: jax.Array) -> jax.Array:
+def clenshaw(c: Rows | jax.Array, u: jax.Array, *, unrolled: bool = False) -> jax.Array:
     """The sum of a Chebyshev series on [0, 1] at u: half the work of a Bernstein polynomial."""
     double = 4 * u - 2
-    later, last = jnp.zeros_like(u), jnp.broadcast_to(c[-1], u.shape)
+
+    def add(sums: tuple[jax.Array, jax.Array], row: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        last, later = sums
+        return (double * last - later + row, last), None
+
+    sums = jnp.broadcast_to(c[-1], u.shape), jnp.zeros_like(u)
     if len(c) == 1:
-        return last
-    for k in range(len(c) - 2, 0, -1):
-        last, later = double * last - later + c[k], last
+        return sums[0]
+    if unrolled:
+        for row in c[-2:0:-1]:
+            sums, _ = add(sums, row)
+    else:
+        sums, _ = lax.scan(add, sums, c[1:-1], reverse=True)
+    last, later = sums
     return 0.5 * double * last - later + c[0]
 
 
-def products(table: Any, rows: Any, unrolled: bool) -> Rows:
-    """The matrix product of a constant table and the rows."""
+def products(table: Any, rows: Any, *, unrolled: bool) -> Rows:
+    """The matrix product of a constant table and the rows, as such or (`unrolled`) as sums that can be fused."""
     if not unrolled:
         return list(jnp.matmul(jnp.asarray(table, rows.dtype), rows, precision="highest"))
-    return [_dot([float(weight) for weight in weights], rows) for weights in table]
+    return [dot([float(weight) for weight in weights], rows) for weights in table]
 
 
-def _dot(weights: Sequence[Any], rows: Rows) -> jax.Array:
+def dot(weights: Sequence[Any], rows: Rows) -> jax.Array:
+    """The sum of weights times rows."""
     total = weights[0] * rows[0]
     for weight, row in zip(weights[1:], rows[1:], strict=True):
         total = total + weight * row
