@@ -1,16 +1,10 @@
-"""Where on a curve the distance to a point is smallest, from inner products alone.
+"""Where on a curve the distance to a point is smallest: the thorough search for what `guess` leaves.
 
-For a Bézier piece B(u) = sum_i b_i(u) P_i let v_i = P_i·x and G = P Pᵀ. Half the squared distance to x is, up to a
-constant,
-
-    f(u) = ½ b(u)ᵀ G b(u) - b(u)·v,
-
-a polynomial of twice the piece's degree: once v is known nothing depends on the dimension any more. f' and f'' are
-taken on a grid. A cell at whose borders f' turns from minus to plus holds a local minimum (the ends of the curve and
-its joints count as cells of their own), and a cell may hold one where the tangents of f' at both borders change its
-sign in between and back. One bit a cell says so. Each of these few cells is searched by Newton's method and the
-lowest end point wins: no estimate decides which minima are looked at. Samples lie along the last axis, so all steps
-are elementwise over them.
+f' and f'' (see `series`) are taken on a grid. A cell at whose borders f' turns from minus to plus holds a local minimum
+(the ends of the curve and its joints count as cells of their own), and a cell may hold one where the tangents of f' at
+both borders change its sign in between and back. One bit a cell says so. Each of these few cells is searched by
+Newton's method and the lowest end point wins: no estimate decides which minima are looked at. Samples lie along the
+last axis, so all steps are elementwise over them.
 """
 
 from collections.abc import Callable
