@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from smrjax.curves.curve import bernstein
-from smrjax.curves.series import chebyshev_series, clenshaw, of_piece, squares
+from smrjax.curves.series import of_piece, squares
 
 Words = list[jax.Array]
 #: Order and place -> the derivative of f.
@@ -67,10 +66,12 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
     cells = 32 * words - 2
     rising, dips = lax.map(lambda c: _signs(c, cells), slope)
 
-    series = {order: chebyshev_series(v, gram, order) for order in range(5)}
+    series = [value, slope]
+    for _ in range(3):
+        series.append((series[-1].shape[1] - 1) * jnp.diff(series[-1], axis=1))
 
     def at_piece(piece: jax.Array) -> Derivative:
-        return lambda order, u: clenshaw(of_piece(series[order], piece), u)
+        return lambda order, u: _evaluate(of_piece(series[order], piece), u)
 
     def marked(search: Search) -> tuple[Search, Cell]:
         turns, at, turn = _pop(search.turns)
@@ -120,8 +121,15 @@ def _coefficients(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _evaluate(coefficients: jax.Array, u: jax.Array) -> jax.Array:
-    terms = [c * b for c, b in zip(coefficients, bernstein(len(coefficients) - 1, u), strict=True)]
-    return sum(terms[1:], terms[0])
+    """The sum of Bernstein coefficients Float[rows, N] at u: a loop over rows, which compiles once for any degree."""
+    degree = len(coefficients) - 1
+    rows = coefficients * np.array([[comb(degree, k)] for k in range(degree + 1)], np.float64).astype(u.dtype)
+
+    def add(sums: tuple[jax.Array, jax.Array], row: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        total, power = sums
+        return (total * (1 - u) + row * power, power * u), None
+
+    return lax.scan(add, (jnp.zeros_like(u), jnp.ones_like(u)), rows)[0][0]
 
 
 def _nearest_on_lines(value: jax.Array, slope: jax.Array) -> jax.Array:

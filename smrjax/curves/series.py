@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 Rows = Sequence[jax.Array]
 
@@ -55,41 +54,16 @@ def derivative(v: jax.Array, square: jax.Array, order: int, u: jax.Array, *, unr
     if degree >= order:
         linear = products(chebyshev(degree, order), v, unrolled=unrolled)
         c[: len(linear)] = [a - b for a, b in zip(c, linear, strict=False)]
-    return clenshaw(c, u, unrolled=True)
+    return clenshaw(c, u)
 
 
-def chebyshev_series(v: jax.Array, gram: jax.Array, order: int) -> jax.Array:
-    """Chebyshev coefficients of f or one of its derivatives on every piece, Float[pieces, 2 degree + 1 - order, N]."""
-    degree = v.shape[1] - 1
-
-    def of_bernstein(table: np.ndarray, rows: jax.Array) -> jax.Array:
-        return jnp.einsum("kj,pjn->pkn", jnp.asarray(table, rows.dtype), rows, precision="highest")
-
-    c = of_bernstein(chebyshev(2 * degree, order), squares(gram)[..., None])
-    if degree < order:
-        return jnp.broadcast_to(c, (*c.shape[:2], v.shape[2]))
-    linear = of_bernstein(chebyshev(degree, order), v)
-    return c - jnp.pad(linear, ((0, 0), (0, degree), (0, 0)))
-
-
-def clenshaw(c: Rows | jax.Array, u: jax.Array, *, unrolled: bool = False) -> jax.Array:
+def clenshaw(c: Rows, u: jax.Array) -> jax.Array:
     """The sum of a Chebyshev series on [0, 1] at u: half the work of a Bernstein polynomial."""
     double = 4 * u - 2
-
-    def add(sums: tuple[jax.Array, jax.Array], row: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
-        last, later = sums
-        return (double * last - later + row, last), None
-
-    sums = jnp.broadcast_to(c[-1], u.shape), jnp.zeros_like(u)
-    if len(c) == 1:
-        return sums[0]
-    if unrolled:
-        for row in c[-2:0:-1]:
-            sums, _ = add(sums, row)
-    else:
-        sums, _ = lax.scan(add, sums, c[1:-1], reverse=True)
-    last, later = sums
-    return 0.5 * double * last - later + c[0]
+    last, later = jnp.broadcast_to(c[-1], u.shape), jnp.zeros_like(u)
+    for row in c[-2:0:-1]:
+        last, later = double * last - later + row, last
+    return 0.5 * double * last - later + c[0] if len(c) > 1 else last
 
 
 def products(table: Any, rows: Any, *, unrolled: bool) -> Rows:
