@@ -30,6 +30,7 @@ from smrjax.curves.series import (
     derivative,
     dot,
     elevation,
+    least,
     of_piece,
     products,
     restriction,
@@ -127,7 +128,7 @@ def _proven(v: jax.Array, square: jax.Array, piece: jax.Array, u: jax.Array, unr
             k, table, constants = of_cell
             c = [constants[i] - row for i, row in enumerate(products(table, rows, unrolled=unrolled))]
             here = (piece == p) & (at == k)
-            return clear & jnp.where(here, _turns_once(c, 2 * noise), _least(c) >= f - noise)
+            return clear & jnp.where(here, _turns_once(c, 2 * noise), least(c) >= f - noise)
 
         return _fold(over_cells, clear, (np.arange(CELLS), table, constants), unrolled)
 
@@ -140,10 +141,6 @@ def _turns_once(c: Rows, noise: jax.Array) -> jax.Array:
     # Once a difference is not surely negative, the next one must surely be positive.
     pairs = zip(rise[:-1], rise[1:], strict=True)
     return functools.reduce(jnp.logical_and, ((a < -noise) | (b > noise) for a, b in pairs))
-
-
-def _least(rows: Rows) -> jax.Array:
-    return functools.reduce(jnp.minimum, rows)
 
 
 def _fold(body: Callable, state: Any, over: tuple, unrolled: bool) -> Any:

@@ -1,10 +1,11 @@
 """Where on a curve the distance to a point is smallest: the thorough search for what `guess` leaves.
 
-f' and f'' (see `series`) are taken on a grid. A cell at whose borders f' turns from minus to plus holds a local minimum
-(the ends of the curve and its joints count as cells of their own), and a cell may hold one where the tangents of f' at
-both borders change its sign in between and back. One bit a cell says so. Each of these few cells is searched by
-Newton's method and the lowest end point wins: no estimate decides which minima are looked at. Samples lie along the
-last axis, so all steps are elementwise over them.
+Each piece is cut into cells. Where Bernstein coefficients tell that f does not get below what it is at some border, or
+that f' keeps its sign, a cell is out (see `guess`). What is left holds a local minimum if f' turns from minus to plus
+between its borders (the ends of the curve and its joints count as cells of their own), and may hold one if f' has the
+same sign at both. One bit a cell says so. Each of these few cells is searched by Newton's method and the lowest end
+point wins: no estimate decides which minima are looked at. Samples lie along the last axis, so all steps are
+elementwise over them.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from smrjax.curves.series import of_piece, squares
+from smrjax.curves.series import bernstein_table, elevation, least, of_piece, products, restriction, squares
 
 Words = list[jax.Array]
 #: Order and place -> the derivative of f.
@@ -62,9 +63,16 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
     if width == 2:
         return _nearest_on_lines(value, slope)
     # 8 to 14 cells a degree, as many as fill whole words of 32 bits with the two ends.
-    words = 1 + (width - 1) // 4
+    words = 1 + (width - 1) // 8
     cells = 32 * words - 2
-    rising, dips = lax.map(lambda c: _signs(c, cells), slope)
+    rising, hidden, low, edge = lax.map(lambda of_one: _look(*of_one, cells), (v, squares(gram), slope))
+    best = edge.min((0, 1))
+    noise = 8 * jnp.finfo(v.dtype).eps * jnp.abs(value).max((0, 1))
+    # Cells in which f is nowhere below the lowest border are left out, but for those at that border.
+    open_ = (low < best - noise) | (edge <= best)
+    turns = _turns(rising)
+    turns = turns.at[:, 1:-1].set(turns[:, 1:-1] & open_)
+    dips = hidden & open_ & (rising[:, :-1] == rising[:, 1:])
 
     series = [value, slope]
     for _ in range(3):
@@ -89,15 +97,14 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
         last = ~jnp.stack([(word != 0).any() for word in best.turns + best.dips]).any()
         search, cell = lax.cond(last, twins, marked, best)
         steps = 13 if v.dtype == jnp.float64 else 6
-        scale = jnp.abs(of_piece(value, search.piece)).max(0)
-        u, f = _refine(at_piece(search.piece), scale, cell, steps)
+        u, f = _refine(at_piece(search.piece), noise, cell, steps)
         better = f < best.f
         piece, u, f = (jnp.where(better, new, old) for new, old in zip((search.piece, u, f), best[2:5], strict=True))
         return Search(search.turns, search.dips, piece, u, f, last)
 
     # As many rounds as the sample with the most marks has, and one for twins; the others idle meanwhile.
     none = jnp.zeros_like(v[0, 0])
-    marks = _words(_turns(rising), words), _words(jnp.pad(dips, ((0, 0), (1, 1), (0, 0))), words)
+    marks = _words(turns, words), _words(jnp.pad(dips, ((0, 0), (1, 1), (0, 0))), words)
     start = Search(*marks, none.astype(jnp.int32), none, none + jnp.inf, jnp.array(False))
     end = lax.while_loop(lambda search: ~search.done, visit, start)
     return jnp.where(end.f < jnp.inf, (end.piece + end.u) / pieces, jnp.nan)
@@ -142,27 +149,30 @@ def _nearest_on_lines(value: jax.Array, slope: jax.Array) -> jax.Array:
     return t
 
 
-def _signs(slope: jax.Array, cells: int) -> tuple[jax.Array, jax.Array]:
-    """For one piece, whether f' >= 0 at the borders, Bool[K + 1, N], and whether a cell may hide a dip, Bool[K, N].
+def _look(v: jax.Array, square: jax.Array, slope: jax.Array, cells: int) -> tuple[jax.Array, ...]:
+    """What is known of the cells of one piece.
 
-    In a dip f' goes from plus to minus and back to plus, or the other way round.
+    Returns:
+        Whether f' >= 0 at the borders, Bool[K + 1, N]; of every cell whether f' may change its sign in it, Bool[K, N],
+        a bound from below on f, Float[K, N], and the smaller f of its two borders, Float[K, N].
     """
-    degree = len(slope) - 1
-    border = np.arange(cells + 1)[:, None] / cells
+    degree = len(square) - 1
+    border = jnp.asarray(bernstein_table(degree - 1, np.arange(cells + 1) / cells), v.dtype)
+    rising = jnp.matmul(border, slope, precision="highest") >= 0
+    restricted = np.stack([restriction(degree, k / cells, (k + 1) / cells) for k in range(cells)])
+    table = jnp.asarray(restricted @ elevation(len(v) - 1, degree), v.dtype)
+    constant = jnp.asarray(restricted, v.dtype) @ square
+    noise = 4 * jnp.finfo(v.dtype).eps * (jnp.abs(v).max(0) + jnp.abs(square).max())
 
-    def grid(degree: int, rows: jax.Array) -> jax.Array:
-        i = np.arange(degree + 1)
-        table = np.array([comb(degree, k) for k in i]) * border**i * (1 - border) ** (degree - i)
-        return jnp.matmul(jnp.asarray(table, rows.dtype), rows, precision="highest")
+    def cell(of_one: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        table, constant = of_one
+        # Bernstein coefficients on the cell bound f, and the signs of their differences those of f'.
+        c = [constant[i] - row for i, row in enumerate(products(table, v, unrolled=False))]
+        rise = [after - before for before, after in zip(c[:-1], c[1:], strict=True)]
+        kept = (least(rise) > noise) | (-least([-r for r in rise]) < -noise)
+        return ~kept, least(c), jnp.minimum(c[0], c[-1])
 
-    at, step = grid(degree, slope), grid(degree - 1, degree / cells * jnp.diff(slope, axis=0))
-    rising = at >= 0
-    left, right = rising[:-1], rising[1:]
-    dips = (left == right) & ((at + step >= 0)[:-1] != left) & ((at - step >= 0)[1:] != left)
-    # Where the curve stands still, f' is zero to third order: its sign there is rounding and its tangent flat.
-    small, large = jnp.abs(at), jnp.maximum(1e3 * jnp.abs(at), 10 * jnp.abs(step))
-    still = (large[:-1] < small[1:]) | (large[1:] < small[:-1])
-    return rising, dips | still
+    return rising, *lax.map(cell, (table, constant))
 
 
 def _turns(rising: jax.Array) -> jax.Array:
@@ -195,7 +205,7 @@ def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array
     return rest, place, seen
 
 
-def _refine(derivative: Derivative, scale: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
+def _refine(derivative: Derivative, noise: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
     """Newton's method on f' within the cell, by halves where it would leave it: the end point and f there."""
     rising = derivative(1, cell.low) >= 0
 
@@ -218,7 +228,6 @@ def _refine(derivative: Derivative, scale: jax.Array, cell: Cell, steps: int) ->
     _, convex, last = newton(u)
     last = jnp.clip(last, 0, 1)
     f, last_f = derivative(0, u), derivative(0, last)
-    noise = 8 * jnp.finfo(u.dtype).eps * scale
     better = convex & (last_f <= f + noise)
     return jnp.where(better, last, u), jnp.where(better, last_f, f)
 

@@ -9,6 +9,7 @@ the last axis, so that all steps are elementwise over them; a table's rows are k
 fuse sums of those, but nothing with a matrix product.
 """
 
+import functools
 from collections.abc import Sequence
 from math import comb
 from typing import Any
@@ -79,6 +80,11 @@ def dot(weights: Sequence[Any], rows: Rows) -> jax.Array:
     for weight, row in zip(weights[1:], rows[1:], strict=True):
         total = total + weight * row
     return total
+
+
+def least(rows: Rows) -> jax.Array:
+    """The smallest of the rows, elementwise."""
+    return functools.reduce(jnp.minimum, rows)
 
 
 def bernstein_table(degree: int, t: np.ndarray) -> np.ndarray:
