@@ -61,7 +61,7 @@ def guess(v: jax.Array, gram: jax.Array) -> jax.Array:
         return _guess(v, square, unrolled=True)
     size = min(count, CHUNK)
 
-    def chunk(k: int, t: jax.Array) -> jax.Array:
+    def chunk(k: jax.Array, t: jax.Array) -> jax.Array:
         start = jnp.minimum(k * size, count - size)  # the last one overlaps the one before
         part = lax.dynamic_slice_in_dim(v, start, size, 2)
         return lax.dynamic_update_slice_in_dim(t, _guess(part, square, unrolled=False), start, 0)
@@ -77,7 +77,7 @@ def _guess(v: jax.Array, square: jax.Array, *, unrolled: bool) -> jax.Array:
     own, own_square = of_piece(v, piece), of_piece(square[..., None], piece)
 
     def newton(_: int, places: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        _, u = places
+        u = places[1]
         first, second = (derivative(own, own_square, order, u, unrolled=unrolled) for order in (1, 2))
         # Downhill by a node where f is not convex.
         step = jnp.where(second > 0, first / jnp.where(second > 0, second, 1), jnp.sign(first) / nodes)

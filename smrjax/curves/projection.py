@@ -179,7 +179,8 @@ def _linearized(v: jax.Array, gram: jax.Array, t: jax.Array, pieces: int, extend
     slope, curvature = (pieces**order * derivative(*of_one, order, inside * pieces - piece) for order in (1, 2))
     tiny = jnp.finfo(v.dtype).eps ** 0.5
     if extend:
-        speed = jnp.where(t < 0.5, *(_speed(gram, tangent) for tangent in _end_tangents(pieces, degree, v.dtype)))
+        first, last = _end_tangents(pieces, degree, v.dtype)
+        speed = jnp.where(t < 0.5, _speed(gram, first), _speed(gram, last))
         curvature = jnp.where(t == inside, curvature, speed)
         live = (curvature > tiny) & ((speed > tiny) | ((t > 0) & (t < 1)))
     else:

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Rows = Sequence[jax.Array]
+#: Rows of a table, or the table itself.
+Rows = Sequence[jax.Array] | jax.Array
 
 
 def squares(gram: jax.Array) -> jax.Array:
@@ -85,6 +86,11 @@ def dot(weights: Sequence[Any], rows: Rows) -> jax.Array:
 def least(rows: Rows) -> jax.Array:
     """The smallest of the rows, elementwise."""
     return functools.reduce(jnp.minimum, rows)
+
+
+def most(rows: Rows) -> jax.Array:
+    """The largest of the rows, elementwise."""
+    return functools.reduce(jnp.maximum, rows)
 
 
 def bernstein_table(degree: int, t: np.ndarray) -> np.ndarray:

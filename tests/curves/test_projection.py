@@ -17,9 +17,9 @@ from tests.curves import hard_cases, reference
 
 # How wrong a squared distance may be, relative to the curve's squared size plus the best squared distance.
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
-# (pieces, degree, dimensions): (C, D) = (2, 3), (5, 2), (6, 256), (10, 16), (20, 16), and curves of several pieces.
-SHAPES = [(1, 1, 3), (1, 4, 2), (1, 5, 256), (1, 9, 16), (1, 19, 16), (2, 2, 2), (6, 3, 16)]
-ALL_SHAPES = [*SHAPES, (3, 3, 3), (4, 3, 5), (5, 3, 256), (6, 1, 3)]
+# (pieces, degree, dimensions): (C, D) = (2, 3), (5, 2), (6, 256), (20, 16), and curves of several pieces.
+SHAPES = [(1, 1, 3), (1, 4, 2), (1, 5, 256), (1, 19, 16), (2, 2, 2), (6, 3, 16)]
+ALL_SHAPES = [*SHAPES, (1, 9, 16), (3, 3, 3), (4, 3, 5), (5, 3, 256), (6, 1, 3)]
 
 
 def excess(dtype, control, z):
@@ -37,7 +37,7 @@ def excess(dtype, control, z):
     return np.stack(results)
 
 
-# 7 shapes, 24 curves (each family twice), 350 points, two types: 117,600 cases.
+# 6 shapes, 24 curves (each family twice), 350 points, two types: 100,800 cases.
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_no_wrong_minimum(shape, dtype):
