@@ -20,7 +20,8 @@ def bernstein(degree: int, t: jax.Array) -> list[jax.Array]:
     for _ in range(degree):
         t_powers.append(t_powers[-1] * t)
         s_powers.append(s_powers[-1] * s)
-    return [comb(degree, i) * t_powers[i] * s_powers[degree - i] for i in range(degree + 1)]
+    # Whole numbers beyond 32 bits do not fit into a compiled program.
+    return [float(comb(degree, i)) * t_powers[i] * s_powers[degree - i] for i in range(degree + 1)]
 
 
 def bernstein_derivative(degree: int, t: jax.Array, order: int = 1) -> list[jax.Array]:
