@@ -20,6 +20,7 @@ def bernstein(degree: int, t: jax.Array) -> list[jax.Array]:
     for _ in range(degree):
         t_powers.append(t_powers[-1] * t)
         s_powers.append(s_powers[-1] * s)
+    # Whole numbers beyond 32 bits do not fit into a compiled program.
     return [float(comb(degree, i)) * t_powers[i] * s_powers[degree - i] for i in range(degree + 1)]
 
 
