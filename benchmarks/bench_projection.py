@@ -10,48 +10,55 @@ import numpy as np
 import pytest
 from side_by_side import peer
 
-from smrjax.curves import Curve, project
+from smrjax.curves import Curve, project, spline
 
 CASES = [(512, 256, 6), (100_000, 2, 6), (100_000, 16, 10), (100_000, 256, 6), (100_000, 1024, 6), (100_000, 256, 20)]
 NAME = "N={} D={} C={}".format
 
 
-def problem(count: int, dim: int, classes: int, pieces: int = 1):
+def problem(count: int, dim: int, classes: int):
     """A curve through a random walk and cells around it."""
     rng = np.random.default_rng(0)
-    control = rng.normal(size=(pieces * classes, dim)).cumsum(0).reshape(pieces, classes, dim)
-    if pieces > 1:
-        control[1:, 0] = control[:-1, -1]
-    z = rng.normal(size=(count, dim)) + control.reshape(-1, dim)[rng.integers(0, pieces * classes, count)]
+    control = rng.normal(size=(1, classes, dim)).cumsum(1)
+    z = rng.normal(size=(count, dim)) + control[0, rng.integers(0, classes, count)]
     return jnp.asarray(control, jnp.float32), jnp.asarray(z, jnp.float32)
 
 
 forward = jax.jit(lambda control, z: project(Curve(control), z))
 both = jax.jit(jax.value_and_grad(lambda control, z: project(Curve(control), z).sum(), (0, 1)))
-product = jax.jit(lambda control, z: z @ control[0].T)
+product = jax.jit(lambda control, z: z @ control.reshape(-1, z.shape[1]).T)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: NAME(*case))
-def bench_product(compare, case):
-    control, z = problem(*case)
+@jax.jit
+def products(control, z):
+    """The product of the forward and the two of the backward pass, of which the last fills an array like z."""
+    flat = control.reshape(-1, z.shape[1])
+    v = z @ flat.T
+    return v.T @ z, v @ flat
+
+
+def against_products(compare, title, case, control, z):
     functions = {
         "project": lambda: forward(control, z),
         "bare product": lambda: product(control, z),
         "forward + backward": lambda: both(control, z),
+        "bare products of both": lambda: products(control, z),
     }
-    compare("Projection: forward, the product it needs, and with gradients", NAME(*case), functions, rounds=15)
+    compare(title, case, functions, rounds=15)
 
 
-@pytest.mark.parametrize("pieces", [5, 20])
-def bench_pieces(compare, pieces):
-    control, z = problem(100_000, 256, 4, pieces)
-    flat = control.reshape(1, -1, 256)
-    functions = {
-        "project": lambda: forward(control, z),
-        "bare product": lambda: product(flat, z),
-        "forward + backward": lambda: both(control, z),
-    }
-    compare("Projection onto cubic pieces", f"N=100000 D=256, {pieces} pieces", functions, rounds=9)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: NAME(*case))
+def bench_product(compare, case):
+    against_products(compare, "Projection beside the products it needs", NAME(*case), *problem(*case))
+
+
+@pytest.mark.parametrize("points", [6, 21])
+def bench_pieces(compare, points):
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(points, 256)).cumsum(0)
+    z = jnp.asarray(rng.normal(size=(100_000, 256)) + means[rng.integers(0, points, 100_000)], jnp.float32)
+    case = f"N=100000 D=256, {points - 1} pieces"
+    against_products(compare, "Projection onto cubic splines", case, spline(jnp.asarray(means, jnp.float32)).control, z)
 
 
 def slope(t, control, x):
