@@ -147,16 +147,18 @@ def guide_scores_figure(
                     seen += [mean - half, mean + half]
             base, _ = interval(np.asarray(baseline[score], np.float64))
             axes.axhline(base, color=INK, linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=4)
-            axes.text(len(guides) - 0.45, base, f" {baseline_name}\n {number(base, 3)}", va="center", fontsize=7.5)
+            axes.text(len(guides) - 0.4, base, f" {baseline_name}\n {number(base, 3)}", va="center", fontsize=7.5)
             low, high = min([*seen, base]), max([*seen, base])
             room = 0.15 * max(high - low, 0.01)
             # Bars of scores that differ by points start where the differences can be seen; the axis says where.
             axes.set(xlim=(-0.6, len(guides) - 0.4), ylim=(max(0.0, low - 2 * room), high + room))
             axes.set_ylabel(score)
             last = row == len(scores) - 1
-            names = [shorten(g, 30).replace(", ", "\n" if upright else ", ") if last else "" for g in guides]
-            how = {"ha": "center"} if upright else {"rotation": 30, "ha": "right"}
-            axes.set_xticks(range(len(guides)), names, **how)
+            names = [shorten(g, 30) if last else "" for g in guides]
+            if upright:
+                axes.set_xticks(range(len(guides)), [name.replace(", ", "\n") for name in names])
+            else:
+                axes.set_xticks(range(len(guides)), names, rotation=30, ha="right")
             axes.tick_params(axis="x", length=0)
             if row == 0:
                 marks = [Patch(color=SHADES[k], label=loss) for k, loss in enumerate(losses)]
