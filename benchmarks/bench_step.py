@@ -18,7 +18,6 @@ from smrjax.train.state import create
 from smrjax.train.step import AXIS
 
 CASES = [("densenet121", 16, 64), ("densenet121", 8, 224), ("efficientnet_lite0", 16, 96)]
-TORCH = {"densenet121": "densenet121", "efficientnet_lite0": "tf_efficientnet_lite0"}
 CLASSES = 4
 
 
@@ -50,12 +49,14 @@ def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLAS
 
 def torch_step(encoder: str, batch: int, size: int):
     """The same in PyTorch, or None where it is not installed."""
-    torch, timm, metric = peer("torch"), peer("timm"), peer("pytorch_metric_learning.losses")
-    if not (torch and timm and metric):
+    torch, metric = peer("torch"), peer("pytorch_metric_learning.losses")
+    if not (torch and metric):
         return None
     from pytorch_metric_learning.reducers import AvgNonZeroReducer
 
-    model = timm.create_model(TORCH[encoder], num_classes=256).to(memory_format=torch.channels_last).train()
+    from tests.encoders.torch_models import NETWORKS
+
+    model = NETWORKS[encoder](classes=256).to(memory_format=torch.channels_last).train()
     loss = metric.TripletMarginLoss(margin=0.1, triplets_per_anchor="all", reducer=AvgNonZeroReducer())
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=1e-4)
     images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8).contiguous(
@@ -65,7 +66,8 @@ def torch_step(encoder: str, batch: int, size: int):
 
     def step():
         optimizer.zero_grad()
-        loss(model(images.float() / 255), y).backward()
+        features = list(model.stages(images.float()).values())[-1]
+        loss(model.classifier(features.mean((2, 3))), y).backward()
         optimizer.step()
 
     return step
