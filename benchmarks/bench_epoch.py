@@ -1,7 +1,7 @@
 """Epochs as users run them, on real cells where they are: does a step wait for its data, and what follows the steps.
 
-A step waits for the host from the moment that the step before it is done until its own is under way. Where the batch was
-not ready by then (the wait for the device took no time), reading it counts, too.
+A step waits for the host from the moment that the step before it is done until its own is under way. Where the batch
+was not ready by then (the wait for the device took no time), reading it counts, too.
 """
 
 import os

@@ -13,6 +13,8 @@ from smrjax.curves.series import derivative, of_piece, squares
 
 #: Samples at a time in the thorough search, so that its tables of a hundred rows stay in the cache.
 BATCH = 2**11
+#: Up to so many samples the thorough search takes no longer than a guess and a search of what it leaves over.
+FEW = 128
 #: Embeddings at a time whose distance from the centre is taken before the products.
 ROWS = 2**11
 
@@ -113,8 +115,9 @@ def distance(curve: Curve, z: jax.Array) -> jax.Array:
 def _nearest(v: jax.Array, gram: jax.Array, pieces: int, extend: bool) -> jax.Array:
     """The parameter from inner products with the control points, Float[pieces * (degree + 1), N], and among them."""
     parts = _by_piece(v, gram, pieces)
-    # A straight piece has one minimum.
-    t = nearest(*parts) if len(v) == 2 * pieces else _search_the_rest(guess(*parts), *parts)
+    # A straight piece has one minimum; and among a few samples there is always one that a guess leaves over.
+    alone = len(v) == 2 * pieces or v.shape[1] <= FEW
+    t = nearest(*parts) if alone else _search_the_rest(guess(*parts), *parts)
     if not extend:
         return t
     first, last = _end_tangents(pieces, len(gram) // pieces - 1, v.dtype)

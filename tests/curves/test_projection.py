@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from smrjax.curves import Curve, bezier, distance, project, spline
 from smrjax.curves.guess import CHUNK
-from smrjax.curves.projection import BATCH
+from smrjax.curves.projection import BATCH, FEW
 from tests.curves import hard_cases, reference
 
 # How wrong a squared distance may be, relative to the curve's squared size plus the best squared distance.
@@ -43,6 +43,12 @@ def excess(dtype, control, z):
 def test_no_wrong_minimum(shape, dtype):
     # The numbers are those of float32 for both types: the reference has to see what the kernel sees.
     control, z = (a.astype(np.float32).astype(dtype) for a in hard_cases.batch(7, *shape, 24, 350))
+    assert excess(dtype, control, z).max() <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_no_wrong_minimum_among_few_samples(dtype):
+    control, z = (a.astype(np.float32).astype(dtype) for a in hard_cases.batch(9, 1, 5, 8, 240, FEW))
     assert excess(dtype, control, z).max() <= TOLERANCE[dtype]
 
 
