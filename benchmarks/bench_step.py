@@ -38,7 +38,7 @@ def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLAS
     learner = build(model, variables, method, optimizer, lambda x, keys: x.astype(jnp.float32), devices)
     state = create(variables, method, optimizer, goal, jax.random.key(0), 256)
     mapped = [parallel.replicate(state, devices)]
-    shared = [jax.device_put(parallel.share(x, devices)) for x in (images, y)]
+    shared = [parallel.share(x, devices) for x in (images, y)]
 
     def step():
         mapped[0] = learner.step(mapped[0], *shared, jax.random.key(1))
