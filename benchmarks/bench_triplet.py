@@ -58,3 +58,13 @@ def bench_triplet(compare, size):
 def bench_growth_in_batch(growth):
     cases = {size: tuple(map(jnp.asarray, batch(size))) for size in (128, 256, 512, 1024, 2048, 4096)}
     growth("Triplet margin: growth", f"B ({CLASSES} classes)", list(cases), lambda n: lambda: own(*cases[n]))
+
+
+def bench_memory(row):
+    """What the compiled program asks for, in and out included."""
+    cells = {}
+    for size in (256, 1024, 4096):
+        memory = own.lower(*map(jnp.asarray, batch(size))).compile().memory_analysis()
+        total = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+        cells[f"B={size}"] = f"{total / 2**20:.3g} MiB"
+    row("Triplet margin: memory", cells)
