@@ -34,6 +34,7 @@ lint: install
 bench: install
 	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  -o filterwarnings=default -o timeout=0 --benchmark-quiet
+	$(BIN)/python -m pytest -m soak -k million -o timeout=0
 
 soak: install
 	$(BIN)/python -m pytest -m soak
