@@ -30,13 +30,16 @@ lint: install
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+# Peers that are not installed are left out; $(BIN)/pip install '.[bench]' brings them.
 bench: install
-	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' -o python_functions='bench_*'
+	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' -o python_functions='bench_*' \
+	  -o filterwarnings=default -o timeout=0 --benchmark-quiet
+	$(BIN)/python -m pytest -m soak -k million -o timeout=0
 
 soak: install
 	$(BIN)/python -m pytest -m soak
 
 # Pins every package for every platform and Python 3.11+, with hashes and without index addresses.
 lock:
-	uv pip compile pyproject.toml --extra dev --extra bench --extra weights --extra drl --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra dev --extra weights --extra drl --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock

@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 
 from smrjax.curves import project
 from smrjax.method import class_means, read_maturity, smr, softmax, tml
+from smrjax.method.smr import AT_A_TIME
 from smrjax.taxonomy import Lineage, Taxonomy
 
 # Two lineages, classes in another order than the stages, one class without a lineage and a lineage of one class.
@@ -145,7 +146,7 @@ def test_class_means_and_counts():
 def test_maturity_is_the_place_of_the_nearest_point_on_each_lineage():
     z, y = batch()
     goal = fitted(smr(TAXONOMY, curve="svd"), z, y)
-    read = read_maturity(goal, jnp.asarray(z))
+    read = read_maturity(goal, z)
     for lineage, (t, distance) in read.items():
         start, end = (np.asarray(goal["curves"][lineage](t)) for t in (0.0, 1.0))
         along = end - start
@@ -153,4 +154,10 @@ def test_maturity_is_the_place_of_the_nearest_point_on_each_lineage():
         np.testing.assert_allclose(t, raw, atol=1e-5)
         foot = start + np.clip(raw, 0, 1)[:, None] * along
         np.testing.assert_allclose(distance, np.linalg.norm(z - foot, axis=1), atol=1e-5)
-    assert read_maturity({}, jnp.asarray(z)) == {}
+    assert read_maturity({}, z) == {}
+    # One compiled program reads sets of every size, none of the cells it is filled up with, and across its borders.
+    assert all(t.shape == d.shape == (0,) for t, d in read_maturity(goal, z[:0]).values())
+    many = np.tile(z, (AT_A_TIME // len(z) + 2, 1))
+    for lineage, (t, distance) in read_maturity(goal, many).items():
+        np.testing.assert_allclose(t, np.resize(read[lineage][0], len(many)), atol=1e-6)
+        np.testing.assert_allclose(distance, np.resize(read[lineage][1], len(many)), atol=1e-6)

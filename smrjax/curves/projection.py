@@ -1,6 +1,5 @@
 """The nearest point of a curve, differentiable by the implicit function theorem."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -8,9 +7,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from smrjax.curves.curve import Curve, basis, norm
+from smrjax.curves.guess import guess
 from smrjax.curves.search import nearest
+from smrjax.curves.series import derivative, of_piece, squares
 
-CHUNK = 2**14
+#: Samples at a time in the thorough search, so that its tables of a hundred rows stay in the cache.
+BATCH = 2**11
+#: Up to so many samples the thorough search takes no longer than a guess and a search of what it leaves over.
+FEW = 128
+#: Embeddings at a time whose distance from the centre is taken before the products.
+ROWS = 2**11
 
 
 def project(curve: Curve, z: jax.Array, *, ends: str = "clamp") -> jax.Array:
@@ -56,9 +62,7 @@ def project(curve: Curve, z: jax.Array, *, ends: str = "clamp") -> jax.Array:
     size = norm(lax.stop_gradient(points) - centre).max()
     unit = 1 / jnp.where(size > 0, size, 1)
     points = (points - centre) * unit
-    # Subtracting c·P afterwards spares a copy of z. Far from the origin it costs float32 the digits that decide ties.
-    far = size * 2 < norm(centre)
-    v = lax.cond(far, _centred_first, _centred_after, points, flat, centre) * unit
+    v = _centred(points * unit, flat, centre, size)
     gram = jnp.matmul(points, points.T, precision="highest")
     return _nearest(v, gram, pieces, ends == "extend").reshape(z.shape[:-1])
 
@@ -68,12 +72,32 @@ def _inner(points: jax.Array, z: jax.Array) -> jax.Array:
     return lax.dot_general(points, z, (((1,), (1,)), ((), ())), precision="highest")
 
 
-def _centred_first(points: jax.Array, z: jax.Array, centre: jax.Array) -> jax.Array:
-    return _inner(points, z - centre)
+@jax.custom_jvp
+@jax.jit
+def _centred(points: jax.Array, z: jax.Array, centre: jax.Array, size: jax.Array) -> jax.Array:
+    """P·(z - c), Float[points, N]."""
+
+    def by_parts() -> jax.Array:
+        # Far from the origin subtracting last costs float32 the digits that decide ties. A copy of all of z would
+        # take longer than the products.
+        count = min(len(z), ROWS)
+
+        def part(k: int, v: jax.Array) -> jax.Array:
+            start = jnp.minimum(k * count, len(z) - count)
+            rows = lax.dynamic_slice_in_dim(z, start, count) - centre
+            return lax.dynamic_update_slice_in_dim(v, _inner(points, rows), start, 1)
+
+        v = jnp.zeros((len(points), len(z)), z.dtype)
+        return lax.fori_loop(0, -(-len(z) // count) if count else 0, part, v)
+
+    return lax.cond(size * 2 < norm(centre), by_parts, lambda: _inner(points, z) - _inner(points, centre[None]))
 
 
-def _centred_after(points: jax.Array, z: jax.Array, centre: jax.Array) -> jax.Array:
-    return _inner(points, z) - _inner(points, centre[None])
+@_centred.defjvp
+def _centred_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    points, z, centre, size = primals
+    dpoints, dz, *_ = tangents
+    return _centred(points, z, centre, size), _inner(points, dz) + _inner(dpoints, z) - _inner(dpoints, centre[None])
 
 
 def distance(curve: Curve, z: jax.Array) -> jax.Array:
@@ -87,40 +111,54 @@ def distance(curve: Curve, z: jax.Array) -> jax.Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+@partial(jax.jit, static_argnums=(2, 3))
 def _nearest(v: jax.Array, gram: jax.Array, pieces: int, extend: bool) -> jax.Array:
     """The parameter from inner products with the control points, Float[pieces * (degree + 1), N], and among them."""
-    t = _in_chunks(partial(_nearest_of_pieces, gram, pieces), v)
+    parts = _by_piece(v, gram, pieces)
+    # A straight piece has one minimum; and among a few samples there is always one that a guess leaves over.
+    alone = len(v) == 2 * pieces or v.shape[1] <= FEW
+    t = nearest(*parts) if alone else _search_the_rest(guess(*parts), *parts)
     if not extend:
         return t
-    first, last = basis(pieces, len(gram) // pieces - 1, jnp.array([0.0, 1.0], v.dtype), 1)
+    first, last = _end_tangents(pieces, len(gram) // pieces - 1, v.dtype)
     at_start = _beyond(v, gram, first, jnp.zeros_like(first).at[0].set(1))
     at_end = _beyond(v, gram, last, jnp.zeros_like(last).at[-1].set(1))
     t = jnp.where((t <= 0) & (at_start < 0), at_start, t)
     return jnp.where((t == 1) & (at_end > 0), 1 + at_end, t)
 
 
-def _in_chunks(search: Callable[[jax.Array], jax.Array], v: jax.Array) -> jax.Array:
-    """The search over at most `CHUNK` samples at once, so that its tables of a hundred rows stay in the cache."""
-    count = v.shape[1]
-    if count <= CHUNK:
-        return search(v)
-    chunks = -(-count // CHUNK)
-    size = -(-count // chunks)
-    padded = jnp.pad(v, ((0, 0), (0, chunks * size - count)))
-    return lax.map(search, padded.reshape(-1, chunks, size).swapaxes(0, 1)).reshape(-1)[:count]
+def _end_tangents(pieces: int, degree: int, dtype: jnp.dtype) -> jax.Array:
+    """Weights of the control points in B'(0) and in B'(1), Float[2, points]."""
+    return basis(pieces, degree, jnp.array([0.0, 1.0], dtype), 1).T
 
 
-def _nearest_of_pieces(gram: jax.Array, pieces: int, v: jax.Array) -> jax.Array:
+def _by_piece(v: jax.Array, gram: jax.Array, pieces: int) -> tuple[jax.Array, jax.Array]:
     width, index = v.shape[0] // pieces, jnp.arange(pieces)
-    blocks = gram.reshape(pieces, width, pieces, width)[index, :, index]
-    return nearest(v.reshape(pieces, width, -1), blocks)
+    return v.reshape(pieces, width, -1), gram.reshape(pieces, width, pieces, width)[index, :, index]
+
+
+def _search_the_rest(t: jax.Array, v: jax.Array, gram: jax.Array) -> jax.Array:
+    """t, and where it is NaN what a thorough search finds, `BATCH` samples at once."""
+    count, size = len(t), min(BATCH, len(t))
+
+    def some(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        t, left = carry
+        (index,) = jnp.nonzero(left, size=size, fill_value=count)  # indices beyond the last are dropped
+        found = nearest(jnp.take(v, index, axis=-1, mode="clip"), gram)
+        return t.at[index].set(found, mode="drop"), left.at[index].set(False, mode="drop")
+
+    return lax.while_loop(lambda carry: carry[1].any(), some, (t, jnp.isnan(t)))[0]
 
 
 def _beyond(v: jax.Array, gram: jax.Array, tangent: jax.Array, end: jax.Array) -> jax.Array:
     """(x - B)·B' / |B'|² at an end, 0 where the tangent vanishes."""
-    speed = tangent @ gram @ tangent
+    speed = _speed(gram, tangent)
     moving = speed > jnp.finfo(v.dtype).eps ** 0.5
     return jnp.where(moving, tangent @ (v - (gram @ end)[:, None]) / jnp.where(moving, speed, 1), 0)
+
+
+def _speed(gram: jax.Array, tangent: jax.Array) -> jax.Array:
+    return tangent @ gram @ tangent
 
 
 @_nearest.defjvp
@@ -129,20 +167,29 @@ def _nearest_jvp(pieces: int, extend: bool, primals: tuple, tangents: tuple) -> 
     v, gram = primals
     dv, dgram = tangents
     t = _nearest(v, gram, pieces, extend)
+    b, weight = _linearized(v, gram, t, pieces, extend)
+    return t, (weight * (dv - jnp.matmul(dgram, b, precision="highest"))).sum(0)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _linearized(v: jax.Array, gram: jax.Array, t: jax.Array, pieces: int, extend: bool) -> tuple[jax.Array, jax.Array]:
+    """b(t), and b'(t) / F_t or zero where t does not move, Float[points, N] both."""
     degree = v.shape[0] // pieces - 1
-    b, b1, b2 = (basis(pieces, degree, t, order).T for order in range(3))
-    residual = jnp.matmul(gram, b, precision="highest") - v
-    slope = (b1 * residual).sum(0)
-    speed = (b1 * jnp.matmul(gram, b1, precision="highest")).sum(0)
-    curvature = speed + (b2 * residual).sum(0)
+    own, blocks = _by_piece(v, gram, pieces)
+    inside = jnp.clip(t, 0, 1)
+    piece = jnp.clip(jnp.floor(inside * pieces), 0, pieces - 1)
+    of_one = of_piece(own, piece), of_piece(squares(blocks)[..., None], piece)
+    slope, curvature = (pieces**order * derivative(*of_one, order, inside * pieces - piece) for order in (1, 2))
     tiny = jnp.finfo(v.dtype).eps ** 0.5
-    live = curvature > tiny
     if extend:
-        live &= (speed > tiny) | ((t > 0) & (t < 1))
+        first, last = _end_tangents(pieces, degree, v.dtype)
+        speed = jnp.where(t < 0.5, _speed(gram, first), _speed(gram, last))
+        curvature = jnp.where(t == inside, curvature, speed)
+        live = (curvature > tiny) & ((speed > tiny) | ((t > 0) & (t < 1)))
     else:
-        live &= ~(((t <= 0) & (slope >= 0)) | ((t >= 1) & (slope <= 0)))
+        live = (curvature > tiny) & ~(((t <= 0) & (slope >= 0)) | ((t >= 1) & (slope <= 0)))
     if pieces > 1:
         joint = jnp.abs(t * pieces - jnp.round(t * pieces)) < 8 * pieces * jnp.finfo(v.dtype).eps
         live &= ~(joint & (t > 0) & (t < 1) & (jnp.abs(slope) > 10 * tiny))
-    weight = b1 * jnp.where(live, 1 / jnp.where(live, curvature, 1), 0)
-    return t, (weight * (dv - jnp.matmul(dgram, b, precision="highest"))).sum(0)
+    b, b1 = (basis(pieces, degree, t, order) for order in range(2))
+    return b, b1 * jnp.where(live, 1 / jnp.where(live, curvature, 1), 0)

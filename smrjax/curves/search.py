@@ -1,18 +1,14 @@
-"""Where on a curve the distance to a point is smallest, from inner products alone.
+"""Where on a curve the distance to a point is smallest: the thorough search for what `guess` leaves.
 
-For a Bézier piece B(u) = sum_i b_i(u) P_i let v_i = P_i·x and G = P Pᵀ. Half the squared distance to x is, up to a
-constant,
-
-    f(u) = ½ b(u)ᵀ G b(u) - b(u)·v,
-
-a polynomial of twice the piece's degree: once v is known nothing depends on the dimension any more. f' and f'' are
-taken on a grid. A cell at whose borders f' turns from minus to plus holds a local minimum (the ends of the curve and
-its joints count as cells of their own), and a cell may hold one where the tangents of f' at both borders change its
-sign in between and back. One bit a cell says so. Each of these few cells is searched by Newton's method and the
-lowest end point wins: no estimate decides which minima are looked at. Samples lie along the last axis, so all steps
-are elementwise over them.
+Each piece is cut into cells. Where Bernstein coefficients tell that f does not get below what it is at some border, or
+that f' keeps its sign, a cell is out (see `guess`). What is left holds a local minimum if f' turns from minus to plus
+between its borders (the ends of the curve and its joints count as cells of their own), and may hold one if f' has the
+same sign at both. One bit a cell says so. Each of these few cells is searched by Newton's method and the lowest end
+point wins: no estimate decides which minima are looked at. Samples lie along the last axis, so all steps are
+elementwise over them.
 """
 
+from collections.abc import Callable
 from math import comb
 from typing import NamedTuple
 
@@ -21,9 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from smrjax.curves.curve import bernstein
+from smrjax.curves.series import bernstein_table, elevation, least, most, of_piece, products, restriction, squares
 
 Words = list[jax.Array]
+#: Order and place -> the derivative of f.
+Derivative = Callable[[int, jax.Array], jax.Array]
 
 
 class Cell(NamedTuple):
@@ -67,7 +65,21 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
     # 8 to 14 cells a degree, as many as fill whole words of 32 bits with the two ends.
     words = 1 + (width - 1) // 4
     cells = 32 * words - 2
-    rising, dips = lax.map(lambda c: _signs(c, cells), slope)
+    rising, level, hidden, low, edge = lax.map(lambda of_one: _look(*of_one, cells=cells), (v, squares(gram), slope))
+    best = edge.min((0, 1))
+    noise = 8 * jnp.finfo(v.dtype).eps * jnp.abs(value).max((0, 1))
+    # Cells in which f is nowhere below the lowest border are left out, but for those at that border.
+    open_ = (low < best - noise) | (edge <= best + noise)
+    turns = _turns(rising, level)
+    turns = turns.at[:, 1:-1].set(turns[:, 1:-1] & open_)
+    dips = hidden & open_ & (rising[:, :-1] == rising[:, 1:])
+
+    series = [value, slope]
+    for _ in range(3):
+        series.append((series[-1].shape[1] - 1) * jnp.diff(series[-1], axis=1))
+
+    def at_piece(piece: jax.Array) -> Derivative:
+        return lambda order, u: _evaluate(of_piece(series[order], piece), u)
 
     def marked(search: Search) -> tuple[Search, Cell]:
         turns, at, turn = _pop(search.turns)
@@ -79,20 +91,21 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
         return search, Cell(low, high, 0.5 * (low + high), turn)
 
     def twins(search: Search) -> tuple[Search, Cell]:
-        return search, _twin(_of_piece(slope, search.piece), search.u)
+        return search, _twin(at_piece(search.piece), search.u)
 
     def visit(best: Search) -> Search:
         last = ~jnp.stack([(word != 0).any() for word in best.turns + best.dips]).any()
         search, cell = lax.cond(last, twins, marked, best)
-        steps = 13 if v.dtype == jnp.float64 else 6
-        u, f = _refine(_of_piece(value, search.piece), _of_piece(slope, search.piece), cell, steps)
+        # Where three roots of f' nearly meet, each step only takes a third off the distance.
+        steps = 20 if v.dtype == jnp.float64 else 8
+        u, f = _refine(at_piece(search.piece), noise, cell, steps)
         better = f < best.f
         piece, u, f = (jnp.where(better, new, old) for new, old in zip((search.piece, u, f), best[2:5], strict=True))
         return Search(search.turns, search.dips, piece, u, f, last)
 
     # As many rounds as the sample with the most marks has, and one for twins; the others idle meanwhile.
     none = jnp.zeros_like(v[0, 0])
-    marks = _words(_turns(rising), words), _words(jnp.pad(dips, ((0, 0), (1, 1), (0, 0))), words)
+    marks = _words(turns, words), _words(jnp.pad(dips, ((0, 0), (1, 1), (0, 0))), words)
     start = Search(*marks, none.astype(jnp.int32), none, none + jnp.inf, jnp.array(False))
     end = lax.while_loop(lambda search: ~search.done, visit, start)
     return jnp.where(end.f < jnp.inf, (end.piece + end.u) / pieces, jnp.nan)
@@ -100,20 +113,11 @@ def nearest(v: jax.Array, gram: jax.Array) -> jax.Array:
 
 def _coefficients(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Bernstein coefficients of f and f' of every piece, Float[pieces, 2 degree + 1, N] and [pieces, 2 degree, N]."""
-    degree = v.shape[1] - 1
-    products = np.zeros((2 * degree + 1, degree + 1, degree + 1))
-    for i in range(degree + 1):
-        for j in range(degree + 1):
-            products[i + j, i, j] = comb(degree, i) * comb(degree, j) / comb(2 * degree, i + j) / 2
-    q = (jnp.asarray(products, v.dtype) * gram[:, None]).sum((2, 3))
+    degree, q = v.shape[1] - 1, squares(gram)
 
     def raised(low: jax.Array, degree: int) -> jax.Array:
-        """The same polynomials written with a higher degree."""
-        more = degree + 1 - low.shape[1]
-        k, j = np.arange(degree + 1)[:, None], np.arange(low.shape[1])
-        table = np.vectorize(lambda k, j: comb(low.shape[1] - 1, j) * comb(more, k - j) if k >= j else 0)(k, j)
-        table = table / np.array([[comb(degree, k)] for k in range(degree + 1)])
-        return jnp.einsum("kj,pjn->pkn", jnp.asarray(table, v.dtype), low, precision="highest")
+        table = jnp.asarray(elevation(low.shape[1] - 1, degree), v.dtype)
+        return jnp.einsum("kj,pjn->pkn", table, low, precision="highest")
 
     # The derivatives are taken before raising: differences of the raised coefficients would lose digits.
     dq, dv = 2 * degree * jnp.diff(q), degree * jnp.diff(v, axis=1)
@@ -121,25 +125,15 @@ def _coefficients(v: jax.Array, gram: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _evaluate(coefficients: jax.Array, u: jax.Array) -> jax.Array:
-    terms = [c * b for c, b in zip(coefficients, bernstein(len(coefficients) - 1, u), strict=True)]
-    return sum(terms[1:], terms[0])
+    """The sum of Bernstein coefficients Float[rows, N] at u: a loop over rows, which compiles once for any degree."""
+    degree = len(coefficients) - 1
+    rows = coefficients * np.array([[comb(degree, k)] for k in range(degree + 1)], np.float64).astype(u.dtype)
 
+    def add(sums: tuple[jax.Array, jax.Array], row: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        total, power = sums
+        return (total * (1 - u) + row * power, power * u), None
 
-def _slope_and_bend(slope: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The polynomial f' and its derivative at u, in the last step of de Casteljau's scheme."""
-    degree = len(slope) - 1
-    b = bernstein(degree - 1, u)
-    left = sum((c * w for c, w in zip(slope[1:-1], b[1:], strict=True)), slope[0] * b[0])
-    right = sum((c * w for c, w in zip(slope[2:], b[1:], strict=True)), slope[1] * b[0])
-    return (1 - u) * left + u * right, degree * (right - left)
-
-
-def _of_piece(table: jax.Array, piece: jax.Array) -> jax.Array:
-    """Rows of the piece that each sample looks at, from Float[pieces, rows, N]."""
-    rows = table[0]
-    for k in range(1, len(table)):
-        rows = jnp.where(piece == k, table[k], rows)
-    return rows
+    return lax.scan(add, (jnp.zeros_like(u), jnp.ones_like(u)), rows)[0][0]
 
 
 def _nearest_on_lines(value: jax.Array, slope: jax.Array) -> jax.Array:
@@ -152,48 +146,49 @@ def _nearest_on_lines(value: jax.Array, slope: jax.Array) -> jax.Array:
     return t
 
 
-def _signs(slope: jax.Array, cells: int) -> tuple[jax.Array, jax.Array]:
-    """For one piece, whether f' >= 0 at the borders, Bool[K + 1, N], and whether a cell may hide a dip, Bool[K, N].
+def _look(v: jax.Array, square: jax.Array, slope: jax.Array, *, cells: int) -> tuple[jax.Array, ...]:
+    """What is known of the cells of one piece.
 
-    In a dip f' goes from plus to minus and back to plus, or the other way round.
+    Returns:
+        Whether f' >= 0 at the borders, Bool[K + 1, N]; whether at the piece's ends this is rounding, Bool[2, N], as
+        where the curve stands still; of every cell whether f' may change its sign in it, Bool[K, N],
+        a bound from below on f, Float[K, N], and the smaller f of its two borders, Float[K, N].
     """
-    degree = len(slope) - 1
-    border = np.arange(cells + 1)[:, None] / cells
+    degree = len(square) - 1
+    border = jnp.asarray(bernstein_table(degree - 1, np.arange(cells + 1) / cells), v.dtype)
+    restricted = np.stack([restriction(degree, k / cells, (k + 1) / cells) for k in range(cells)])
+    table = jnp.asarray(restricted @ elevation(len(v) - 1, degree), v.dtype)
+    constant = jnp.asarray(restricted, v.dtype) @ square
+    noise = 4 * jnp.finfo(v.dtype).eps * (jnp.abs(v).max(0) + jnp.abs(square).max())
 
-    def grid(degree: int, rows: jax.Array) -> jax.Array:
-        i = np.arange(degree + 1)
-        table = np.array([comb(degree, k) for k in i]) * border**i * (1 - border) ** (degree - i)
-        return jnp.matmul(jnp.asarray(table, rows.dtype), rows, precision="highest")
+    at = jnp.matmul(border, slope, precision="highest")
 
-    at, step = grid(degree, slope), grid(degree - 1, degree / cells * jnp.diff(slope, axis=0))
-    rising = at >= 0
-    left, right = rising[:-1], rising[1:]
-    dips = (left == right) & ((at + step >= 0)[:-1] != left) & ((at - step >= 0)[1:] != left)
-    # Where the curve stands still, f' is zero to third order: its sign there is rounding and its tangent flat.
-    small, large = jnp.abs(at), jnp.maximum(1e3 * jnp.abs(at), 10 * jnp.abs(step))
-    still = (large[:-1] < small[1:]) | (large[1:] < small[:-1])
-    return rising, dips | still
+    def cell(of_one: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        table, constant = of_one
+        # Bernstein coefficients on the cell bound f, and the signs of their differences those of f'.
+        c = [constant[i] - row for i, row in enumerate(products(table, v, unrolled=False))]
+        rise = [after - before for before, after in zip(c[:-1], c[1:], strict=True)]
+        return (least(rise) <= noise) & (most(rise) >= -noise), least(c), jnp.minimum(c[0], c[-1])
+
+    return at >= 0, jnp.abs(at[jnp.array([0, -1])]) <= degree * noise, *lax.map(cell, (table, constant))
 
 
-def _turns(rising: jax.Array) -> jax.Array:
+def _turns(rising: jax.Array, level: jax.Array) -> jax.Array:
     """Where f' turns from minus to plus, Bool[pieces, K + 2, N]: at a piece's start, in its cells, at its end.
 
     Beyond the curve's ends f counts as rising away from them. At a joint the two pieces' own slopes count, and the
     place belongs to the piece that ends there.
     """
     first, last = rising[:, :1], rising[:, -1:]
-    start = first & (np.arange(len(rising)) == 0)[:, None, None]
-    following = jnp.concatenate([first[1:], jnp.ones_like(first[:1])])
-    return jnp.concatenate([start, ~rising[:, :-1] & rising[:, 1:], ~last & following], 1)
+    start = (first | level[:, :1]) & (np.arange(len(rising)) == 0)[:, None, None]
+    following = jnp.concatenate([first[1:] | level[1:, :1], jnp.ones_like(first[:1])])
+    return jnp.concatenate([start, ~rising[:, :-1] & rising[:, 1:], (~last | level[:, 1:]) & following], 1)
 
 
 def _words(bits: jax.Array, words: int) -> Words:
     """Bits [pieces, 32 * words, N] packed along the middle axis."""
     bits = bits.reshape(len(bits) * words, 32, bits.shape[-1])
-    packed = jnp.zeros((len(bits), bits.shape[-1]), jnp.uint32)
-    for k in range(32):
-        packed |= bits[:, k].astype(jnp.uint32) << k
-    return list(packed)
+    return list((bits.astype(jnp.uint32) << np.arange(32, dtype=np.uint32)[:, None]).sum(1, dtype=jnp.uint32))
 
 
 def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array, jax.Array]:
@@ -208,12 +203,12 @@ def _pop(words: Words, where: jax.Array | bool = True) -> tuple[Words, jax.Array
     return rest, place, seen
 
 
-def _refine(value: jax.Array, slope: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
+def _refine(derivative: Derivative, noise: jax.Array, cell: Cell, steps: int) -> tuple[jax.Array, jax.Array]:
     """Newton's method on f' within the cell, by halves where it would leave it: the end point and f there."""
-    rising = _evaluate(slope, cell.low) >= 0
+    rising = derivative(1, cell.low) >= 0
 
     def newton(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        first, second = _slope_and_bend(slope, u)
+        first, second = derivative(1, u), derivative(2, u)
         # Clipping keeps infinities out, on which CPUs are an order of magnitude slower.
         return first < 0, second > 0, u - jnp.clip(first / jnp.where(second > 0, second, 1), -1, 1)
 
@@ -230,24 +225,19 @@ def _refine(value: jax.Array, slope: jax.Array, cell: Cell, steps: int) -> tuple
     # The last step is free of the cell, whose border rounding may have put on the wrong side of the minimum.
     _, convex, last = newton(u)
     last = jnp.clip(last, 0, 1)
-    f, last_f = _evaluate(value, u), _evaluate(value, last)
-    noise = 8 * jnp.finfo(u.dtype).eps * jnp.abs(value).max(0)
+    f, last_f = derivative(0, u), derivative(0, last)
     better = convex & (last_f <= f + noise)
     return jnp.where(better, last, u), jnp.where(better, last_f, f)
 
 
-def _twin(slope: jax.Array, u: jax.Array) -> Cell:
+def _twin(derivative: Derivative, u: jax.Array) -> Cell:
     """Where a second minimum may hide near the minimum u, from f's expansion to fourth order.
 
     Near a cusp of the curve's evolute three critical points come closer together than any grid. With f' = δ (h + c/2
     δ + d/6 δ²) the nearer root of the bracket is a maximum and the farther one the other minimum. Without such roots
     the result is u itself.
     """
-    derivatives = []
-    for _ in range(3):
-        slope = (len(slope) - 1) * jnp.diff(slope, axis=0)
-        derivatives.append(_evaluate(slope, u))
-    h, c, d = derivatives
+    h, c, d = (derivative(order, u) for order in (2, 3, 4))
     square = c * c / 4 - h * d * (2 / 3)
     real = (square > 0) & (d > 0)
     safe = jnp.where(real, d, 1)

@@ -1,7 +1,8 @@
 """Convolution, pooling and BatchNorm of the encoders; the only file that knows which form is fast where.
 
 All images are NHWC and all kernels HWIO. On a CPU some forms of the same convolution are 2 to 200 times faster
-than XLA's own: a 1x1 one as a matrix product, a depthwise one as a sum of shifted slices. Elsewhere XLA's is right.
+than XLA's own: a 1x1 one as a matrix product, a depthwise one as a sum of shifted slices, the weight gradient of any
+other as a matrix product of shifted slices. Elsewhere XLA's is right.
 """
 
 from typing import Any
@@ -12,8 +13,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from smrjax.encoders.depthwise import Pads, conv_depthwise
+from smrjax.encoders.spatial import conv_plain, conv_spatial
 
 Padding = int | str
+
+#: Images of so many pixels a side gain by `conv_spatial`; smaller ones would only compile longer.
+WIDE = 16
 
 
 def pads_of(size: tuple[int, ...], kernel: int, strides: int, padding: Padding) -> Pads:
@@ -36,18 +41,6 @@ def pads_of(size: tuple[int, ...], kernel: int, strides: int, padding: Padding) 
         return (padding, padding), (padding, padding)
     height, width = lax.padtype_to_pads(size, (kernel, kernel), (strides, strides), padding)
     return (int(height[0]), int(height[1])), (int(width[0]), int(width[1]))
-
-
-def conv_plain(x: jax.Array, kernel: jax.Array, *, strides: int, pads: Pads, groups: int = 1) -> jax.Array:
-    """XLA's convolution: x [B, H, W, I], kernel [k, k, I / groups, O] -> [B, H', W', O]."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (strides, strides),
-        pads,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
 
 
 def conv_pointwise(x: jax.Array, kernel: jax.Array, *, strides: int) -> jax.Array:
@@ -82,6 +75,8 @@ def convolve(
             return conv_depthwise(x, kernel, strides, pads)
         if size == 1 and pads == ((0, 0), (0, 0)):
             return conv_pointwise(x, kernel, strides=strides)
+        if min(x.shape[1:3]) >= WIDE:
+            return conv_spatial(x, kernel, strides, pads)
     return conv_plain(x, kernel, strides=strides, pads=pads, groups=x.shape[-1] if depthwise else 1)
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from smrjax.curves import CURVES, Curve, distance, fixed_line, project
+from smrjax.curves import CURVES, Curve, fixed_line, project
+from smrjax.curves.curve import norm
 from smrjax.losses import normal, projected, triplet_margin_with_active, tsne
 from smrjax.method.method import Goal, Method, Parts, class_means, no_head
 from smrjax.targets import TARGETS
 from smrjax.taxonomy import Taxonomy
 
+#: Cells that `read_maturity` reads at a time.
+AT_A_TIME = 1024
 #: How a cell is pulled toward its stage's place: name -> (in the reduced space?, along the curve?).
 PULLS = {
     "normal": (False, False),
@@ -128,8 +132,10 @@ def place_of(goal: Goal, z: jax.Array) -> jax.Array:
     return tsne.embed(goal["reducer"], z) if goal.get("reducer") else z
 
 
-def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
+def read_maturity(goal: Goal, z: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Place of cells along each lineage's curve of a goal.
+
+    Cells are read a fixed number at a time, so that one compiled program serves sets of every size.
 
     Args:
         goal: What `Method.refit` returned; methods without curves give an empty result.
@@ -141,7 +147,21 @@ def read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Ar
     """
     if "curves" not in goal:
         return {}
-    place = place_of(goal, z)
+    batches = max(-(-len(z) // AT_A_TIME), 1)
+    filled = np.zeros((batches * AT_A_TIME, z.shape[1]), z.dtype)
+    filled[: len(z)] = z
+    # On the host, where arrays of a training and arrays from a file look alike to a compiled program.
+    kept = jax.tree.map(np.asarray, {name: goal[name] for name in ("curves", "reducer")})
+    parts = [_read_maturity(kept, some) for some in np.split(filled, batches)]
     return {
-        name: (project(curve, place, ends="extend"), distance(curve, place)) for name, curve in goal["curves"].items()
+        name: tuple(np.concatenate([part[name][k] for part in parts])[: len(z)] for k in range(2))  # type: ignore[misc]
+        for name in goal["curves"]
     }
+
+
+@jax.jit
+def _read_maturity(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
+    place = place_of(goal, z)
+    t = {name: project(curve, place, ends="extend") for name, curve in goal["curves"].items()}
+    # A clipped t names the nearest point of the curve between its ends.
+    return {name: (t[name], norm(place - curve(jnp.clip(t[name], 0, 1)))) for name, curve in goal["curves"].items()}

@@ -63,16 +63,13 @@ def read_curves(
         goals[name] = _refit(taxonomy, name)(jnp.asarray(z_train), jnp.asarray(y_train), None, jax.random.key(0))
     readouts = {}
     for name, one in goals.items():
-        places = _read_maturity(one, jnp.asarray(z))
+        places = read_maturity(one, z)
         readouts[name] = Readout(
-            raw_t={k: np.asarray(t) for k, (t, _) in places.items()},
-            distance={k: np.asarray(d) for k, (_, d) in places.items()},
+            raw_t={k: t for k, (t, _) in places.items()},
+            distance={k: d for k, (_, d) in places.items()},
             from_target={k: np.asarray(d) for k, d in _from_targets(one, jnp.asarray(z)).items()},
         )
     return readouts, goals
-
-
-_read_maturity = jax.jit(read_maturity)
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """Epochs: steps, refit, monitor, early stop; stops when asked and goes on where it stopped."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,11 +144,17 @@ def embed_cells(
     Returns:
         Float[n, D].
     """
-    parts = []
+
+    def fetch(z: jax.Array, valid: np.ndarray) -> np.ndarray:
+        return np.asarray(z).reshape(len(valid), -1)[valid]
+
+    parts, under_way = [], deque[tuple[jax.Array, np.ndarray]]()
     for some, valid in eval_batches(rows, batch):
-        z = embed(mapped.params, mapped.batch_stats, parallel.share(plain(some), devices))
-        parts.append(np.asarray(z).reshape(len(some), -1)[valid])
-    return np.concatenate(parts)
+        under_way.append((embed(mapped.params, mapped.batch_stats, parallel.share(plain(some), devices)), valid))
+        # The next batch is read while this one is computed; no third one piles up.
+        if len(under_way) > 1:
+            parts.append(fetch(*under_way.popleft()))
+    return np.concatenate([*parts, *(fetch(*one) for one in under_way)])
 
 
 def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smrjax.curves import Curve
 from smrjax.evaluate.health import (
     effective_rank,
     share_beyond_ends,
@@ -18,10 +19,8 @@ from smrjax.method import Goal, read_maturity
 
 
 @jax.jit
-def _curves_and_places(goal: Goal, z: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """By lineage, points along its curve and the raw t of every cell."""
-    places = read_maturity(goal, z)
-    return {name: (goal["curves"][name](jnp.linspace(0, 1, 65)), t) for name, (t, _) in places.items()}
+def _points(curve: Curve) -> jax.Array:
+    return curve(jnp.linspace(0, 1, 65))
 
 
 def health(
@@ -41,9 +40,10 @@ def health(
         ``beyond/…`` (share of the lineage's cells beyond the curve's ends), and ``warnings``, sentences.
     """
     row: dict[str, Any] = {"effective_rank": effective_rank(z), "spread": spread(z)}
-    for name, (points, t) in _curves_and_places(goal, jnp.asarray(z)).items():
-        row[f"span/{name}"] = span(np.asarray(points))
-        row[f"straightness/{name}"] = straightness(np.asarray(points))
-        row[f"beyond/{name}"] = share_beyond_ends(np.asarray(t)[np.isin(y, members[name])])
+    for name, (t, _) in read_maturity(goal, z).items():
+        points = np.asarray(_points(goal["curves"][name]))
+        row[f"span/{name}"] = span(points)
+        row[f"straightness/{name}"] = straightness(points)
+        row[f"beyond/{name}"] = share_beyond_ends(t[np.isin(y, members[name])])
     row["warnings"] = warnings_in_words(row | {"active_triplets": active_triplets})
     return row

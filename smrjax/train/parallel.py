@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smrjax.train.step import AXIS
 
@@ -39,12 +40,21 @@ def first(tree: Any) -> Any:
     return jax.tree.map(lambda x: np.array(x.addressable_data(0)[0]), tree)
 
 
-def share(batch: np.ndarray, devices: Sequence[jax.Device]) -> np.ndarray:
+def share(batch: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
     """A batch [B, …] split evenly over the devices, [devices, B / devices, …].
+
+    It is on its way to them when this returns, beside whatever they compute: a step that gets it later does not wait.
+    The batch must not be changed afterwards.
 
     Raises:
         ValueError: if B is not a multiple of the number of devices.
     """
     if len(batch) % len(devices):
         raise ValueError(f"a batch of {len(batch)} cells cannot be split evenly over {len(devices)} devices")
-    return batch.reshape(len(devices), -1, *batch.shape[1:])
+    return jax.device_put(batch.reshape(len(devices), -1, *batch.shape[1:]), _split(tuple(devices)))
+
+
+@functools.cache
+def _split(devices: tuple[jax.Device, ...]) -> NamedSharding:
+    """Where a mapped function looks for its arguments."""
+    return NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))

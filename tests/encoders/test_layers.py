@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smrjax.encoders import layers
+from smrjax.encoders import layers, spatial
 from smrjax.encoders.depthwise import conv_depthwise
-from smrjax.encoders.layers import batch_norm, conv_plain, conv_pointwise, convolve, halve, max_pool, pads_of
+from smrjax.encoders.layers import batch_norm, conv_pointwise, convolve, halve, max_pool, pads_of
+from smrjax.encoders.spatial import conv_plain, conv_spatial
 
 
 def grown(shape, seed):
@@ -35,6 +36,25 @@ def test_pointwise_form_and_its_gradients_match_xla(strides):
         x, w = grown((2, 5, 6, 3), 0), grown((1, 1, 3, 4), 1)
         y, back = jax.vjp(lambda x, w: conv_pointwise(x, w, strides=strides), x, w)
         pads = ((0, 0), (0, 0))
+        expected, expected_back = jax.vjp(lambda x, w: conv_plain(x, w, strides=strides, pads=pads), x, w)
+        ct = grown(y.shape, 2)
+        for ours, theirs in zip((y, *back(ct)), (expected, *expected_back(ct)), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("cache", [0, 2**21], ids=["one image at a time", "all together"])
+@pytest.mark.parametrize("channels", [(3, 4), (4, 2)], ids=["shifted images", "shifted gradients"])
+@pytest.mark.parametrize(
+    ("height", "kernel", "strides", "padding"),
+    [(8, 3, 1, "SAME"), (7, 3, 2, "SAME"), (9, 7, 2, 3), (5, 5, 1, 2), (6, 3, 3, 1), (1, 5, 2, "SAME"), (7, 1, 2, 1)],
+)
+def test_weight_gradient_matches_xla(monkeypatch, height, kernel, strides, padding, channels, cache):
+    monkeypatch.setattr(spatial, "CACHE", cache)
+    with jax.enable_x64(True):
+        size = (height, height + 1)
+        x, w = grown((3, *size, channels[0]), 0), grown((kernel, kernel, *channels), 1)
+        pads = pads_of(size, kernel, strides, padding)
+        y, back = jax.vjp(lambda x, w: conv_spatial(x, w, strides, pads), x, w)
         expected, expected_back = jax.vjp(lambda x, w: conv_plain(x, w, strides=strides, pads=pads), x, w)
         ct = grown(y.shape, 2)
         for ours, theirs in zip((y, *back(ct)), (expected, *expected_back(ct)), strict=True):

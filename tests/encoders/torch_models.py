@@ -16,8 +16,8 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(bottleneck * growth, growth, 3, padding=1, bias=False)
 
     def forward(self, x):
-        y = self.conv1(F.relu(self.norm1(x)))
-        return torch.cat([x, self.conv2(F.relu(self.norm2(y)))], 1)
+        y = self.conv1(F.relu(self.norm1(x), inplace=True))
+        return torch.cat([x, self.conv2(F.relu(self.norm2(y), inplace=True))], 1)
 
 
 class DenseNet121(nn.Module):
@@ -26,7 +26,7 @@ class DenseNet121(nn.Module):
         parts = [
             ("conv0", nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)),
             ("norm0", nn.BatchNorm2d(64)),
-            ("relu0", nn.ReLU()),
+            ("relu0", nn.ReLU(inplace=True)),
             ("pool0", nn.MaxPool2d(3, stride=2, padding=1)),
         ]
         channels = 64
@@ -39,7 +39,7 @@ class DenseNet121(nn.Module):
             if i < 4:
                 transition = OrderedDict(
                     norm=nn.BatchNorm2d(channels),
-                    relu=nn.ReLU(),
+                    relu=nn.ReLU(inplace=True),
                     conv=nn.Conv2d(channels, channels // 2, 1, bias=False),
                     pool=nn.AvgPool2d(2, 2),
                 )
@@ -74,6 +74,10 @@ class SameConv2d(nn.Conv2d):
         return super().forward(F.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2)))
 
 
+def relu6(x):
+    return F.relu6(x, inplace=True)
+
+
 def tf_norm(channels):
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
@@ -94,10 +98,10 @@ class Inverted(nn.Module):
 
     def forward(self, x):
         if hasattr(self, "bn3"):
-            y = F.relu6(self.bn2(self.conv_dw(F.relu6(self.bn1(self.conv_pw(x))))))
+            y = relu6(self.bn2(self.conv_dw(relu6(self.bn1(self.conv_pw(x))))))
             y = self.bn3(self.conv_pwl(y))
         else:
-            y = self.bn2(self.conv_pw(F.relu6(self.bn1(self.conv_dw(x)))))
+            y = self.bn2(self.conv_pw(relu6(self.bn1(self.conv_dw(x)))))
         return x + y if self.skip else y
 
 
@@ -119,11 +123,11 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(1280, classes)
 
     def stages(self, images):
-        x = F.relu6(self.bn1(self.conv_stem((images - 127) / 128)))
+        x = relu6(self.bn1(self.conv_stem((images - 127) / 128)))
         found = {"stem": x}
         for i, block in enumerate(self.blocks, start=1):
             x = found[f"block{i}"] = block(x)
-        found["top"] = F.relu6(self.bn2(self.conv_head(x)))
+        found["top"] = relu6(self.bn2(self.conv_head(x)))
         return found
 
 
