@@ -21,8 +21,13 @@ CASES = [("densenet121", 16, 64), ("densenet121", 8, 224), ("efficientnet_lite0"
 CLASSES = 4
 
 
-def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLASSES):
-    """A function of nothing that trains on."""
+def plain(images, keys):
+    """No augmentation."""
+    return images.astype(jnp.float32)
+
+
+def learner_and_arguments(encoder: str, batch: int, size: int, method, *, classes: int = CLASSES, augment=plain):
+    """What `build` makes, and the arguments of its step."""
     rng = np.random.default_rng(0)
     model = ENCODERS[encoder](embedding_dim=256, axis_name=AXIS)
     images = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
@@ -35,13 +40,19 @@ def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLAS
         {"encoder": variables["params"], "head": head}, learning_rate=1e-3, weight_decay=1e-4, steps=1000, frozen=()
     )
     devices = jax.devices()[:1]
-    learner = build(model, variables, method, optimizer, lambda x, keys: x.astype(jnp.float32), devices)
+    learner = build(model, variables, method, optimizer, augment, devices)
     state = create(variables, method, optimizer, goal, jax.random.key(0), 256)
-    mapped = [parallel.replicate(state, devices)]
     shared = [parallel.share(x, devices) for x in (images, y)]
+    return learner, (parallel.replicate(state, devices), *shared, jax.random.key(1))
+
+
+def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLASSES):
+    """A function of nothing that trains on."""
+    learner, (state, *rest) = learner_and_arguments(encoder, batch, size, method, classes=classes)
+    mapped = [state]
 
     def step():
-        mapped[0] = learner.step(mapped[0], *shared, jax.random.key(1))
+        mapped[0] = learner.step(mapped[0], *rest)
         return mapped[0].step
 
     return step

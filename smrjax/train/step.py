@@ -55,7 +55,9 @@ def make_train_step(
         rows = images.shape[0]
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
         keys = jax.random.split(augment_key, rows * lax.axis_size(AXIS))
-        pixels = augment(images, own_rows(keys, rows))
+        # Named for profiles; the encoder's stages name themselves.
+        with jax.named_scope("augmentation"):
+            pixels = augment(images, own_rows(keys, rows))
         everyone = lax.all_gather(labels, AXIS, tiled=True)
 
         def objective(params: Any) -> tuple[jax.Array, Any]:
@@ -69,17 +71,20 @@ def make_train_step(
             # The transpose of all_gather sums over devices, so the mean of the devices' gradients below is the
             # gradient of the loss of the whole batch.
             raw = lax.all_gather(raw, AXIS, tiled=True)
-            loss, parts = method.loss(unit(raw) if normalize else raw, everyone, state.goal, params["head"])
-            norm = norm_penalty(raw).mean()
-            total = loss + norm_weight * norm
+            with jax.named_scope("loss"):
+                loss, parts = method.loss(unit(raw) if normalize else raw, everyone, state.goal, params["head"])
+                norm = norm_penalty(raw).mean()
+                total = loss + norm_weight * norm
             return total, (updates["batch_stats"], {"loss": total, "norm": norm, **parts})
 
         gradients, (batch_stats, parts) = jax.grad(objective, has_aux=True)(state.params)
         gradients = lax.pmean(gradients, AXIS)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         return state.replace(  # type: ignore[attr-defined]
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
             totals=jax.tree.map(jnp.add, state.totals, parts),

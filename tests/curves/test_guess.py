@@ -27,7 +27,7 @@ def test_elevation_and_restriction_keep_the_polynomial(degree, more, low, width)
     np.testing.assert_allclose(part, bernstein_table(degree, low + (high - low) * PLACES) @ c, atol=1e-12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(degree=st.integers(1, 38), order=st.integers(0, 4))
 def test_chebyshev_coefficients_are_those_of_the_derivative(degree, order):
     order = min(order, degree)

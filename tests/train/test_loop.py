@@ -22,8 +22,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stop_at", [[1], [4, 9]])
+@pytest.mark.parametrize(("method", "stop_at"), [("smr", [1]), *((method, [4, 9]) for method in METHODS)])
 def test_resumed_equals_uninterrupted(tmp_path, stop_at, method):
     """Stopped in the middle of an epoch and at its end, gone on with by a new learner: the same bits."""
     how = METHODS[method]()
