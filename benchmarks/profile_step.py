@@ -110,7 +110,12 @@ def draw(spent: dict[tuple[str, str], float], stages: tuple[str, ...], title: st
                 left += width
             share = 100 * left / 1e3 / total
             axes.annotate(
-                f"{left:.3g} ms, {share:.2g} %", (left, y), (4, 0), textcoords="offset points", va="center", color=INK
+                f"{left:,.{0 if left >= 100 else 1}f} ms, {share:.2g} %",
+                (left, y),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
             )
         axes.set_yticks(range(len(rows)), rows)
         axes.invert_yaxis()
@@ -121,9 +126,10 @@ def draw(spent: dict[tuple[str, str], float], stages: tuple[str, ...], title: st
         axes.legend(frameon=False, loc="lower right")
         caption(
             figure,
-            f"Mean of {STEPS} steps, {1e3 * total:.4g} ms of computation each, measured by jax.profiler on "
+            f"Mean of {STEPS} steps, {1e3 * total:,.0f} ms of computation each, measured by jax.profiler on "
             f"{jax.devices()[0].platform.upper()}; SMR with the projected pull on two Bézier curves. Head: pooling, "
-            "dropout and the embedding layer. Other: what carries no name, copies and random numbers above all.",
+            "dropout and the embedding layer. Other: what no part gave its name to, such as copies and the scaling of "
+            "pixels.",
             gap=0.45,
         )
 
