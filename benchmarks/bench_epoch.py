@@ -12,7 +12,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from smrjax.data import load
 from smrjax.data.augment import augment
@@ -25,6 +24,7 @@ from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.step import AXIS
 
 REAL = Path(os.environ.get("SMRJAX_DATA", "../shared/data")) / "pbc"
+ENCODER = "densenet_small"
 #: The first has the full grid of the monitor's SVM, the second its last pair alone.
 EPOCHS, GRID_EVERY = 2, 5
 
@@ -70,13 +70,12 @@ class Feeder:
         return state
 
 
-@pytest.mark.parametrize("encoder", ["densenet_small"])
-def bench_epoch(row, tmp_path, monkeypatch, encoder):
+def bench_epoch(row, tmp_path, monkeypatch):
     source = str(REAL) if REAL.is_dir() else "synthetic_marrow"
     found = load(source, size=64, count=4560)
     taxonomy = for_classes(found.classes, (), name=found.name)
     method = smr(taxonomy, curve="bezier")
-    model = ENCODERS[encoder](embedding_dim=256, axis_name=AXIS)
+    model = ENCODERS[ENCODER](embedding_dim=256, axis_name=AXIS)
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, 64, 64, 3)), train=False))(jax.random.key(0))
     rows = np.random.default_rng(0).permutation(len(found))
     cells = Cells(
@@ -123,7 +122,7 @@ def bench_epoch(row, tmp_path, monkeypatch, encoder):
         return f"{100 * seconds / epoch:.2g} %"
 
     row(
-        f"Epochs of {len(cells.train)} cells of {found.name}, {encoder}, 64 px, batches of 60",
+        f"Epochs of {len(cells.train)} cells of {found.name}, {ENCODER}, 64 px, batches of 60",
         {
             "an epoch": f"{epoch:.3g} s",
             "steps wait for data": share(feeder.idle / EPOCHS),

@@ -1,13 +1,15 @@
-"""A training step with triplets, AdamW and all, beside the same network in PyTorch; and what of it is not the encoder.
+"""A training step with triplets, AdamW and all, beside the same network in PyTorch, and beside itself in bfloat16.
 
-Both sides get float32 batches of one size and keep everything on the device; torch runs channels last.
+All sides get batches of one size and keep everything on the device; torch runs channels last.
 """
+
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from side_by_side import peer
+from side_by_side import peer, side_by_side
 
 from smrjax.encoders import ENCODERS
 from smrjax.method import tml
@@ -26,10 +28,12 @@ def plain(images, keys):
     return images.astype(jnp.float32)
 
 
-def learner_and_arguments(encoder: str, batch: int, size: int, method, *, classes: int = CLASSES, augment=plain):
+def learner_and_arguments(
+    encoder: str, batch: int, size: int, method, *, classes: int = CLASSES, augment=plain, dtype=jnp.float32
+):
     """What `build` makes, and the arguments of its step."""
     rng = np.random.default_rng(0)
-    model = ENCODERS[encoder](embedding_dim=256, axis_name=AXIS)
+    model = ENCODERS[encoder](embedding_dim=256, axis_name=AXIS, dtype=dtype)
     images = rng.integers(0, 256, (batch, size, size, 3), np.uint8)
     variables = jax.jit(lambda key, x: model.init(key, x, train=False))(jax.random.key(0), images.astype(np.float32))
     y = np.arange(batch) % classes
@@ -46,9 +50,9 @@ def learner_and_arguments(encoder: str, batch: int, size: int, method, *, classe
     return learner, (parallel.replicate(state, devices), *shared, jax.random.key(1))
 
 
-def own_step(encoder: str, batch: int, size: int, method, *, classes: int = CLASSES):
-    """A function of nothing that trains on."""
-    learner, (state, *rest) = learner_and_arguments(encoder, batch, size, method, classes=classes)
+def own_step(encoder: str, batch: int, size: int, method, **how):
+    """A function of nothing that trains on; more as in `learner_and_arguments`."""
+    learner, (state, *rest) = learner_and_arguments(encoder, batch, size, method, **how)
     mapped = [state]
 
     def step():
@@ -84,11 +88,34 @@ def torch_step(encoder: str, batch: int, size: int):
     return step
 
 
+@cache
+def peak() -> float:
+    """Operations a second of a product of two float32 matrices of 4,096 rows, the most that can be hoped for."""
+    a = jax.random.normal(jax.random.key(0), (4096, 4096))
+    product = jax.jit(jnp.dot)
+    return 2 * 4096**3 / side_by_side({"": lambda: product(a, a)}, rounds=5)[""][0]
+
+
+def operations(encoder: str, batch: int, size: int) -> float:
+    """Of a step: three times those of the encoder forward, since backward takes twice as many."""
+    model = ENCODERS[encoder](embedding_dim=256)
+    images = jnp.zeros((batch, size, size, 3))
+    variables = jax.eval_shape(lambda key: model.init(key, images, train=False), jax.random.key(0))
+    forward = jax.jit(lambda variables, images: model.apply(variables, images, train=False)[0])
+    return 3 * forward.lower(variables, images).cost_analysis()["flops"]
+
+
 @pytest.mark.parametrize("case", CASES, ids="{0[0]}, {0[1]} of {0[2]} px".format)
 def bench_step(compare, case):
     encoder, batch, size = case
     functions = {"smrjax": own_step(encoder, batch, size, tml())}
     if (other := torch_step(encoder, batch, size)) is not None:
         functions["PyTorch, channels last"] = other
-    medians = compare("Training step", f"{encoder}, {batch} of {size} px", functions, rounds=9, budget=120)
-    print({name: f"{batch / seconds:.1f} images/s" for name, seconds in medians.items()})
+    functions["smrjax, bfloat16"] = own_step(encoder, batch, size, tml(), dtype=jnp.bfloat16)
+
+    def rates(medians):
+        seconds = medians["smrjax"]
+        share = operations(encoder, batch, size) / seconds / peak()
+        return {"images/s": f"{batch / seconds:.3g}", "of a matrix product's rate": f"{100 * share:.2g} %"}
+
+    compare("Training step", f"{encoder}, {batch} of {size} px", functions, rates, rounds=9, budget=180)

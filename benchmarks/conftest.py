@@ -17,21 +17,29 @@ TABLES: dict[str, list[dict[str, str]]] = {}
 
 @pytest.fixture
 def compare(benchmark):
-    """compare(title, case, functions): a row of a table, and the medians; the first function is ours."""
+    """compare(title, case, functions): a row of a table; the first function is ours.
 
-    def run(title: str, case: str, functions: Mapping[str, Callable[[], Any]], **how: Any) -> dict[str, float]:
+    `also` gets the medians and gives more cells.
+    """
+
+    def run(
+        title: str,
+        case: str,
+        functions: Mapping[str, Callable[[], Any]],
+        also: Callable[[dict[str, float]], Mapping[str, str]] = lambda medians: {},
+        **how: Any,
+    ) -> None:
         times = side_by_side(functions, **how)
         name, *peers = functions
         own, first = times[name]
         cells = {"case": case, name: duration(own)}
         cells |= {peer: f"{duration(times[peer][0])} ({times[peer][0] / own:.2g}x)" for peer in peers}
-        TABLES.setdefault(title, []).append(cells | {"first call": duration(first)})
-        # pytest-benchmark's own table and its comparisons over time know our side alone.
         medians = {peer: seconds for peer, (seconds, _) in times.items()}
+        TABLES.setdefault(title, []).append(cells | {"first call": duration(first)} | dict(also(medians)))
+        # pytest-benchmark's own table and its comparisons over time know our side alone.
         benchmark.extra_info.update(medians)
         benchmark.group = title
         benchmark.pedantic(lambda: finished(functions[name]()), rounds=5, warmup_rounds=0)
-        return medians
 
     return run
 

@@ -150,6 +150,7 @@ class Curve:
         return jnp.where(length > 0, 1 - self.chord() / jnp.where(length > 0, length, 1), 0).clip(0, 1)
 
 
+@jax.jit
 def _weighted(control: jax.Array, t: jax.Array) -> jax.Array:
     pieces, order, dim = control.shape
     return jnp.tensordot(basis(pieces, order - 1, t), control.reshape(-1, dim), (0, 0), precision="highest")

@@ -116,6 +116,9 @@ def _grouped(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) ->
             f"{n_groups} slides or patients are too few for {n_folds} folds: use fewer folds, or more slides"
         )
     best = None
+    # A class of fewer groups than folds is missing in some, however it is split.
+    groups_of = np.bincount(np.unique(np.stack([labels, groups]), axis=1)[0])
+    unavoidable = np.maximum(n_folds - groups_of[groups_of > 0], 0).sum()
     # The greedy splitter can leave a class out of a fold, or a fold small, where another order of the
     # groups would not; the first of the fewest gaps is taken.
     for attempt in range(20):
@@ -127,7 +130,7 @@ def _grouped(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) ->
         gaps = (_table(fold_of, labels, n_folds) == 0).sum()
         if best is None or gaps < best[0]:
             best = gaps, fold_of
-        if gaps == 0:
+        if gaps == unavoidable:
             break
     assert best is not None
     return best[1]

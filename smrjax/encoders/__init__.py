@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from smrjax.encoders.densenet import densenet121, densenet_small
+from smrjax.encoders.densenet import densenet121, densenet_small, densenet_tiny
 from smrjax.encoders.efficientnet import EfficientNetLite0
 from smrjax.encoders.torch_weights import load_torch_weights
 
@@ -12,6 +12,7 @@ from smrjax.encoders.torch_weights import load_torch_weights
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "densenet121": densenet121,
     "densenet_small": densenet_small,
+    "densenet_tiny": densenet_tiny,
     "efficientnet_lite0": EfficientNetLite0,
 }
 

@@ -70,9 +70,11 @@ def smr(
         raise ValueError("SMR needs a lineage of at least two classes")
     reduce, along = PULLS[pull]
     weight = (0.6 if reduce else 0.2) if alpha is None else alpha
-    members = {k: jnp.array([taxonomy.classes.index(c) for c in v]) for k, v in lineages.items()}
+    members = {k: np.array([taxonomy.classes.index(c) for c in v]) for k, v in lineages.items()}
     # stage_of[lineage][label] is the stage within the lineage, or -1: a mask rather than a made-up number.
-    stage_of = {k: jnp.full(len(taxonomy.classes), -1).at[v].set(jnp.arange(len(v))) for k, v in members.items()}
+    stage_of = {k: np.full(len(taxonomy.classes), -1, np.int32) for k in lineages}
+    for k, v in members.items():
+        stage_of[k][v] = np.arange(len(v))
 
     def fit_of(order: int) -> Callable[..., Curve]:
         if curve != "fixed":
@@ -109,7 +111,7 @@ def smr(
         place = place_of(goal, z)
         pulls: Parts = {}
         for name, stages in stage_of.items():
-            stage = stages[y]
+            stage = jnp.asarray(stages)[y]
             t = goal["targets"][name][jnp.maximum(stage, 0)]
             pulls[f"loss/pull {name}"] = jnp.where(stage >= 0, pull_of(place, goal["curves"][name], t), 0.0).mean()
         share = jnp.where(goal["refits"] < warmup, 0.0, weight)

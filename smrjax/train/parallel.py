@@ -37,7 +37,8 @@ def _placed(devices: tuple[jax.Device, ...]) -> Callable[[Any], Any]:
 
 def first(tree: Any) -> Any:
     """The copy of the first device, as host arrays that outlive the donation of ``tree``."""
-    return jax.tree.map(lambda x: np.array(x.addressable_data(0)[0]), tree)
+    # Indexed on the host: on the device each shape would be a program to compile.
+    return jax.tree.map(lambda x: np.array(np.asarray(x.addressable_data(0))[0]), tree)
 
 
 def share(batch: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:

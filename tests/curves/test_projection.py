@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from jax import lax
 
 from smrjax.curves import Curve, bezier, distance, project, spline
 from smrjax.curves.guess import CHUNK
@@ -22,42 +23,56 @@ SHAPES = [(1, 1, 3), (1, 4, 2), (1, 5, 256), (1, 19, 16), (2, 2, 2), (6, 3, 16)]
 ALL_SHAPES = [*SHAPES, (1, 9, 16), (3, 3, 3), (4, 3, 5), (5, 3, 256), (6, 1, 3)]
 
 
-def excess(dtype, control, z):
-    """Squared distances found minus the smallest ones, by curve and sample, relative as in `TOLERANCE`."""
-    with jax.enable_x64(dtype == "float64"):
-        nearest = jax.jit(jax.vmap(lambda control, z: project(Curve(control), z)))
-        t = np.asarray(nearest(jnp.asarray(control), jnp.asarray(z)), np.float64)
-    assert ((t >= 0) & (t <= 1)).all()
-    results = []
-    for one, points, places in zip(control, z, t, strict=True):
-        best, _ = reference.nearest(one, points)
-        inside, points, off = reference.in_span(one, points)
-        found = ((reference.points_at(inside, places) - points) ** 2).sum(-1) + off
-        results.append((found - best) / (reference.squared_size(one) + best + 1e-300))
-    return np.stack(results)
+@partial(jax.jit, static_argnames="ends")
+def one_after_another(control, z, ends="clamp"):
+    """t of many curves and their samples; compiles in two thirds of the time that vmap takes."""
+    return lax.map(lambda both: project(Curve(both[0]), both[1], ends=ends), (control, z))
+
+
+def wrong_minima(control, z, **tolerance):
+    """By type, how often the squared distance found exceeds the smallest one by more than `tolerance`.
+
+    The numbers are those of float32 for all types: the reference has to see what the kernel sees.
+    """
+    control, z = (a.astype(np.float32).astype(np.float64) for a in (control, z))
+    best = [reference.nearest(one, points)[0] for one, points in zip(control, z, strict=True)]
+    wrong = {}
+    for dtype, limit in tolerance.items():
+        with jax.enable_x64(dtype == "float64"):
+            t = np.asarray(one_after_another(jnp.asarray(control, dtype), jnp.asarray(z, dtype)), np.float64)
+        assert ((t >= 0) & (t <= 1)).all()
+        wrong[dtype] = 0
+        for one, points, places, smallest in zip(control, z, t, best, strict=True):
+            inside, points, off = reference.in_span(one, points)
+            found = ((reference.points_at(inside, places) - points) ** 2).sum(-1) + off
+            excess = (found - smallest) / (reference.squared_size(one) + smallest + 1e-300)
+            wrong[dtype] += int((excess > limit).sum())
+    return wrong
 
 
 # 6 shapes, 24 curves (each family twice), 350 points, two types: 100,800 cases.
-@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_no_wrong_minimum(shape, dtype):
-    # The numbers are those of float32 for both types: the reference has to see what the kernel sees.
-    control, z = (a.astype(np.float32).astype(dtype) for a in hard_cases.batch(7, *shape, 24, 350))
-    assert excess(dtype, control, z).max() <= TOLERANCE[dtype]
+def test_no_wrong_minimum(shape):
+    assert wrong_minima(*hard_cases.batch(7, *shape, 24, 350), **TOLERANCE) == {"float32": 0, "float64": 0}
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_no_wrong_minimum_among_few_samples(dtype):
-    control, z = (a.astype(np.float32).astype(dtype) for a in hard_cases.batch(9, 1, 5, 8, 60, FEW))
-    assert excess(dtype, control, z).max() <= TOLERANCE[dtype]
+def test_no_wrong_minimum_among_few_samples():
+    assert wrong_minima(*hard_cases.batch(9, 1, 5, 8, 60, FEW), **TOLERANCE) == {"float32": 0, "float64": 0}
+
+
+def test_no_wrong_minimum_of_mapped_curves():
+    control, z = (a.astype(np.float32) for a in hard_cases.batch(8, 2, 3, 2, 24, 40))
+    t = jax.jit(jax.vmap(lambda control, z: project(Curve(control), z)))(jnp.asarray(control), jnp.asarray(z))
+    for one, points, places in zip(control, z, np.asarray(t, np.float64), strict=True):
+        best, _ = reference.nearest(one, points)
+        found = ((reference.points_at(one, places) - points.astype(np.float64)) ** 2).sum(-1)
+        assert (found - best <= 1e-6 * (reference.squared_size(one) + best)).all()
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", ALL_SHAPES, ids=str)
-def test_no_wrong_minimum_in_a_million_cases(shape, dtype):
-    control, z = (a.astype(dtype) for a in hard_cases.batch(11, *shape, 240, 210))
-    assert excess(dtype, control, z).max() <= TOLERANCE[dtype]
+def test_no_wrong_minimum_in_a_million_cases(shape):
+    assert wrong_minima(*hard_cases.batch(11, *shape, 240, 210), **TOLERANCE) == {"float32": 0, "float64": 0}
 
 
 def test_the_reference_agrees_with_all_roots_of_the_derivative():
@@ -101,7 +116,7 @@ def _open_curve(rng, pieces, degree, dim):
 def test_gradients_against_finite_differences(shape, ends):
     with jax.enable_x64(True):
         control, z = (jnp.asarray(a) for a in _open_curve(np.random.default_rng(4), *shape, 3))
-        many = jax.jit(jax.vmap(lambda control, z: project(Curve(control), z, ends=ends)))
+        many = partial(one_after_another, ends=ends)
         by_control, by_z = jax.jacrev(lambda c, z: project(Curve(c), z, ends=ends), argnums=(0, 1))(control, z)
         for which, exact in ((0, by_control), (1, by_z)):
             base = (control, z)[which]
@@ -179,14 +194,13 @@ def test_extension_goes_on_along_the_tangent_and_clips_to_the_clamped_t():
     z = jnp.array([[0.0, 5.0], [2.0, -1.0], [7.0, 2.0]])
     np.testing.assert_allclose(project(line, z, ends="extend"), [-0.5, 0.5, 3.0], atol=1e-6)
     np.testing.assert_allclose(project(line, z), [0.0, 0.5, 1.0], atol=1e-6)
-    for shape in [(1, 4, 2), (2, 2, 2)]:
-        control, z = (jnp.asarray(a, jnp.float32) for a in hard_cases.batch(2, *shape, 12, 64))
-        clamped, extended = (
-            jax.jit(jax.vmap(lambda c, z, ends=ends: project(Curve(c), z, ends=ends)))(control, z)
-            for ends in ("clamp", "extend")
-        )
+    beyond = 0
+    control, z = (jnp.asarray(a, jnp.float32) for a in hard_cases.batch(2, 2, 3, 2, 24, 64))
+    for one, points in zip(control, z, strict=True):
+        clamped, extended = (project(Curve(one), points, ends=ends) for ends in ("clamp", "extend"))
         np.testing.assert_array_equal(jnp.clip(extended, 0, 1), clamped)
-        assert (jnp.abs(extended - 0.5) > 0.5).mean() > 0.1
+        beyond += int((jnp.abs(extended - 0.5) > 0.5).sum())
+    assert beyond > 0.1 * z[..., 0].size
 
 
 def test_an_extended_t_names_the_foot_of_the_perpendicular():
@@ -214,9 +228,9 @@ def test_distance_is_that_of_the_reference():
 
 
 def test_shapes_and_types():
-    curve = bezier(jnp.eye(3))
+    assert project(bezier(jnp.eye(3)), jnp.zeros((0, 3))).shape == (0,)
+    curve = bezier(jnp.eye(2, 3))
     z = jax.random.normal(jax.random.key(0), (6, 3))
-    assert project(curve, jnp.zeros((0, 3))).shape == (0,)
     assert project(curve, z[0]).shape == ()
     assert project(curve, z.reshape(2, 3, 3)).shape == (2, 3)
     assert project(curve, z.astype(jnp.bfloat16)).dtype == project(curve, z).dtype == jnp.float32

@@ -81,6 +81,16 @@ def test_pools_match_a_loop_over_windows():
     np.testing.assert_allclose(halve(jnp.asarray(x)), np.array(means).transpose(2, 0, 1, 3), atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 20, 60), (5, 5, 1, 400)], ids=str)
+def test_kernels_begin_with_the_deviation_of_he_et_al(shape):
+    """Deviation (2 / fan-in) ** 0.5, equation 10 of He et al. 2015; cut at two deviations of the uncut normal."""
+    kernel = np.asarray(layers.he_normal(jax.random.key(3), shape))
+    assert kernel.shape == shape
+    deviation = np.sqrt(2 / np.prod(shape[:3]))
+    assert kernel.std() == pytest.approx(deviation, rel=0.03) and abs(kernel.mean()) < 0.05 * deviation
+    assert np.abs(kernel).max() < 2.3 * deviation
+
+
 class Norm(nn.Module):
     axis_name: str | None = None
 

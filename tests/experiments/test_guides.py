@@ -18,7 +18,10 @@ from smrjax.guides import find_matrix
 pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
 
 ROOT = Path(__file__).parents[2]
-FEW = ["--count", "360", "--image-size", "16", "--folds", "3", "--only-folds", "0", "1", "--per-class", "1"]
+FEW = [
+    *["--count", "360", "--image-size", "16", "--folds", "3", "--only-folds", "0", "1", "--per-class", "1"],
+    *["--encoder", "densenet_tiny"],
+]
 
 
 def run(*words: str) -> subprocess.CompletedProcess:

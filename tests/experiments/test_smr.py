@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 
 from experiments import smr
 from experiments.checks import warn_of_collapse
-from experiments.config import DataOptions, from_json, to_json
+from experiments.config import DataOptions, EncoderOptions, from_json, to_json
 from experiments.prepare import prepare
 from experiments.runtime import leave
 from smrjax.data.synthetic import render
@@ -28,7 +28,7 @@ from smrjax.method import tml
 pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
 
 ROOT = Path(__file__).parents[2]
-FEW = ["--count", "360", "--image-size", "16", "--folds", "3"]
+FEW = ["--count", "360", "--image-size", "16", "--folds", "3", "--encoder", "densenet_tiny"]
 SMALL = [
     *FEW,
     "--only-folds",
@@ -113,7 +113,7 @@ def test_pictures_are_drawn(finished):
 
 def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
     """SIGINT within its second epoch: it saves, says how to go on, and ends with the same bits."""
-    command = [sys.executable, "-m", "experiments.smr", *SMALL]
+    command = [sys.executable, "-m", "experiments.smr", *SMALL, "--no-pictures"]
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path), "--name", "parts"], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
@@ -128,6 +128,7 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
     assert not (folder / "summary.json").exists()
     done = run("--resume", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
+    assert not (folder / "pictures").exists()
     for fold in ("fold_0", "fold_1"):
         with np.load(finished / fold / "embeddings.npz") as a, np.load(folder / fold / "embeddings.npz") as b:
             for name in a.files:
@@ -138,7 +139,7 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
 
 
 def test_a_run_is_not_gone_on_with_on_other_cells(folder_of_cells, capsys, monkeypatch, tmp_path):
-    words = ["--data", str(folder_of_cells), "--image-size", "16", "--folds", "3", "--method", "tml", "--epochs", "0"]
+    words = ["--data", str(folder_of_cells), *FEW[2:], "--method", "tml", "--epochs", "0"]
     done = run(*words, "--out", str(tmp_path), "--name", "run", "--no-pictures")
     assert done.returncode == 0, done.stderr[-3000:]
     (folder_of_cells / "A" / "0.png").unlink()
@@ -161,7 +162,7 @@ def test_a_loss_that_explodes_ends_in_one_line(capsys, monkeypatch, tmp_path):
 
 def test_frozen_stages_computed_beforehand_give_the_same_embeddings(tmp_path):
     """The features of flips and quarter turns, averaged by --tta, against the network on the turned images."""
-    common = [*FEW, "--method", "tml", "--epochs", "0", "--only-folds", "0", "--frozen-stages", "3", "--tta"]
+    common = [*FEW, "--method", "tml", "--epochs", "0", "--only-folds", "0", "--frozen-stages", "2", "--tta"]
     for name, words in (("direct", []), ("stored", ["--precompute"]), ("again", ["--precompute"])):
         done = run(*common, *words, "--out", str(tmp_path), "--name", name, "--no-pictures")
         assert done.returncode == 0, done.stderr[-3000:]
@@ -263,7 +264,8 @@ BAD = {
 
 def test_render_seed_draws_other_cells(tmp_path):
     data = DataOptions(count=600, image_size=16, folds=3, render_seed=5, cache=tmp_path)
-    prepared = prepare(smr.Config(data=data), lambda taxonomy: tml())
+    encoder = EncoderOptions(encoder="densenet_tiny")
+    prepared = prepare(smr.Config(data=data, encoder=encoder), lambda taxonomy: tml())
     np.testing.assert_array_equal(prepared.cells.images[7], render(7, size=16, seed=5).image)
 
 
