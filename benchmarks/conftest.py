@@ -10,6 +10,8 @@ from side_by_side import THREADS, duration, finished, side_by_side
 
 # The tests simulate four devices; a benchmark has what a user has.
 jax.config.update("jax_num_cpu_devices", 1)
+# Nor does a first call find its program compiled.
+jax.config.update("jax_enable_compilation_cache", False)
 
 #: Title -> rows -> heading -> cell.
 TABLES: dict[str, list[dict[str, str]]] = {}
