@@ -117,8 +117,8 @@ def _grouped(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) ->
         )
     best = None
     # A class of fewer groups than folds is missing in some, however it is split.
-    groups_of = np.bincount(np.unique(np.stack([labels, groups]), axis=1)[0])
-    unavoidable = np.maximum(n_folds - groups_of[groups_of > 0], 0).sum()
+    _, groups_of = np.unique(np.unique(np.stack([labels, groups]), axis=1)[0], return_counts=True)
+    unavoidable = np.maximum(n_folds - groups_of, 0).sum()
     # The greedy splitter can leave a class out of a fold, or a fold small, where another order of the
     # groups would not; the first of the fewest gaps is taken.
     for attempt in range(20):
