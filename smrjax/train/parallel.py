@@ -24,15 +24,11 @@ def map_embed(embed: Callable[..., Any], devices: Sequence[jax.Device]) -> Calla
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """One copy a device, stacked along a new first axis.
 
-    The copies lie where the mapped step leaves its results, so that the first step compiles for all that follow.
+    The copies lie where the mapped step leaves its results, so that the first step compiles for all that follow, and
+    are the step's own, which may donate them.
     """
     stacked = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (len(devices), *np.shape(x))), tree)
-    return _placed(tuple(devices))(stacked)
-
-
-@functools.cache
-def _placed(devices: tuple[jax.Device, ...]) -> Callable[[Any], Any]:
-    return jax.pmap(lambda x: x, axis_name=AXIS, devices=devices)
+    return jax.device_put(stacked, _split(tuple(devices)), may_alias=False)
 
 
 def first(tree: Any) -> Any:

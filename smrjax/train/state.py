@@ -53,7 +53,8 @@ def create(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=optimizer.init(params),
+        # Run as it is, each shape in it would be a program to compile.
+        opt_state=jax.jit(optimizer.init)(params),
         goal=goal,
         totals=totals,
     )
