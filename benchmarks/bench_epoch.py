@@ -7,6 +7,7 @@ was not ready by then (the wait for the device took no time), reading it counts,
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,11 +16,13 @@ import numpy as np
 
 from smrjax.data import load
 from smrjax.data.augment import augment
+from smrjax.data.sampling import pk_batches
 from smrjax.encoders import ENCODERS
 from smrjax.method import smr
 from smrjax.taxonomy import for_classes
 from smrjax.train import loop
-from smrjax.train.loop import Cells, Plan, build, train
+from smrjax.train.learner import Cells, Plan, build
+from smrjax.train.loop import train
 from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.step import AXIS
 
@@ -97,8 +100,7 @@ def bench_epoch(row, tmp_path, monkeypatch):
         steps=steps,
         patience=EPOCHS,
         grid_every=GRID_EVERY,
-        classes_per_batch=15,
-        per_class=4,
+        batches=partial(pk_batches, classes_per_batch=15, per_class=4),
         embed_batch=120,
         seed=0,
     )

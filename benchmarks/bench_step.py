@@ -14,7 +14,7 @@ from side_by_side import peer, side_by_side
 from smrjax.encoders import ENCODERS
 from smrjax.method import tml
 from smrjax.train import parallel
-from smrjax.train.loop import build
+from smrjax.train.learner import build
 from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.state import create
 from smrjax.train.step import AXIS

@@ -1,6 +1,7 @@
 """Cross-validation of one method: train, assess and write each fold, then sum up; shared by all experiments."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from experiments.prepare import Blocks, Prepared
 from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
-from smrjax.data.folds import split
+from smrjax.data.sampling import pk_batches
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
 from smrjax.train.folder import locked, read_json, write_json
-from smrjax.train.loop import Cells, Interrupted, Learner, Plan, build, embed_cells, train
+from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
+from smrjax.train.loop import Interrupted, train
 from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.state import TrainState
 from smrjax.train.step import unit
@@ -40,11 +42,10 @@ def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: s
         Interrupted: with the command that goes on, if the user stopped it; everything is saved.
     """
     options = blocks.train
-    every = range(int(prepared.fold_of.max()) + 1)
-    folds = blocks.data.only_folds or tuple(every)
+    folds = blocks.data.only_folds or tuple(range(len(prepared.parts)))
     # The largest training part decides for all folds, trained now or not, so that they share one schedule and one
     # compilation.
-    largest = max(len(split(prepared.fold_of, fold)[0]) for fold in every)
+    largest = max(len(train_rows) for train_rows, _, _ in prepared.parts)
     steps = -(-largest // (options.classes_per_batch * options.per_class))
     learner = _learner(blocks, prepared, steps)
     with (
@@ -108,7 +109,7 @@ def _run_fold(
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
     cells, options, views = prepared.cells, blocks.train, prepared.views
-    train_rows, validation_rows, test_rows = split(prepared.fold_of, fold)
+    train_rows, validation_rows, test_rows = prepared.parts[fold]
     lineages = {
         line.name: np.array([cells.classes.index(c) for c in line.classes]) for line in prepared.taxonomy.lineages
     }
@@ -117,8 +118,7 @@ def _run_fold(
         steps=steps,
         patience=options.patience,
         grid_every=options.grid_every,
-        classes_per_batch=options.classes_per_batch,
-        per_class=options.per_class,
+        batches=partial(pk_batches, classes_per_batch=options.classes_per_batch, per_class=options.per_class),
         embed_batch=-(-options.embed_batch // len(prepared.devices)) * len(prepared.devices),
         seed=1000 * options.seed + fold,
     )

@@ -24,7 +24,7 @@ from experiments.config import (
 from experiments.crossval import cross_validate
 from experiments.guides_report import draw_guides, draw_scores, table_of_methods, title_of
 from experiments.prepare import Prepared, find_severity, prepare
-from experiments.runs import open_run
+from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax
 from smrjax.data.cache import cache_root
 from smrjax.errors import InputError
@@ -119,8 +119,13 @@ def main() -> None:
     places = lay_out(config, prepared.taxonomy)
     if "umap" in config.guides.loss or config.guides.all:
         warn_of_collapse(config.guides.alpha, config.guides.l1, config.encoder.embedding_dim)
-    also = {"guides": np.array(list(places.values()))}
-    folder = open_run(config, prepared, "guides", default_name(config), also=also)
+    folder = open_run(
+        config,
+        "guides",
+        default_name(config),
+        identity=identity_of(prepared, guides=np.array(list(places.values()))),
+        severity=severity_of(prepared.severity, prepared.severity_file),
+    )
     write_json(folder / "guides.json", {name: guide.tolist() for name, guide in places.items()})
     runs, summaries = variants(config, places), {}
     for name, variant in runs.items():
@@ -242,6 +247,22 @@ def matrix_of(config: Config, kind: str, classes: tuple[str, ...]) -> np.ndarray
     return matrix
 
 
+def method_of(options: GuideOptions, places: np.ndarray, loss: str) -> Method:
+    """The method that follows a guide, under one of its losses."""
+    return guided(
+        places,
+        loss=loss,
+        alpha=options.alpha,
+        margin=options.margin,
+        kappa=options.kappa,
+        inverse=options.inverse,
+        samples=options.umap_samples,
+        every=options.umap_every,
+        grow=options.grow,
+        l1=options.l1,
+    )
+
+
 def run_one(
     config: Config,
     prepared: Prepared,
@@ -251,24 +272,13 @@ def run_one(
     places: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """One run of the set in a folder of its own, unless it is finished; its summary."""
-    own, options = folder / name, config.guides
+    own = folder / name
     if (own / "summary.json").exists():
         return read_json(own / "summary.json")
-    method, title = tml(margin=options.margin), "TML"
+    method, title = tml(margin=config.guides.margin), "TML"
     if variant is not None:
         guide, loss = variant
-        method = guided(
-            places[guide],
-            loss=loss,
-            alpha=options.alpha,
-            margin=options.margin,
-            kappa=options.kappa,
-            inverse=options.inverse,
-            samples=options.umap_samples,
-            every=options.umap_every,
-            grow=options.grow,
-            l1=options.l1,
-        )
+        method = method_of(config.guides, places[guide], loss)
         title = f"{title_of(guide)}, {'inverse UMAP' if loss == 'umap' else 'distance'} loss"
     own.mkdir(exist_ok=True)
     for file in ("config.json", "run.json"):

@@ -14,13 +14,17 @@ from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOpt
 from experiments.views import Views, of_features, of_images, precompute
 from smrjax.data import CellSet, load
 from smrjax.data.augment import augment
-from smrjax.data.folds import make_folds
+from smrjax.data.folds import make_folds, split
 from smrjax.encoders import ENCODERS, load_torch_weights
 from smrjax.errors import InputError
 from smrjax.guides import find_matrix_file, read_matrix
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.train.step import AXIS
+
+Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
+#: Rows of the training, the validation and the test part of a fold.
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Blocks(Protocol):
@@ -52,7 +56,8 @@ class Prepared:
     method: Method
     severity: np.ndarray | None
     severity_file: str | None
-    fold_of: np.ndarray
+    folds: np.ndarray
+    parts: list[Parts]
     views: Views
     model: Any
     variables: Any
@@ -71,14 +76,10 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     """
     data, options = blocks.data, blocks.train
     check_options(data, blocks.encoder, options)
-    cells = load(data.data, size=data.image_size, count=data.count, seed=data.render_seed, cache_dir=data.cache)
-    own = load_taxonomy(data.taxonomy) if data.taxonomy else None
-    taxonomy = for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
-    severity, severity_file = find_severity(data, cells.classes)
-    if severity is None and blocks.run.decision == "severity":
-        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
+    cells, taxonomy = read_cells(data, data.image_size)
+    # Before folds and network: what does not fit the classes is said soonest.
     method = method_of(taxonomy)
-    fold_of = make_folds(
+    folds = make_folds(
         cells.labels,
         groups=cells.groups,
         given=cells.folds,
@@ -86,18 +87,66 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
         seed=options.seed,
         classes=cells.classes,
     )
-    n_folds = int(fold_of.max()) + 1
+    check_only_folds(data, int(folds.max()) + 1)
+    parts = [split(folds, fold) for fold in range(int(folds.max()) + 1)]
+    return equip(blocks, cells, taxonomy, method, folds, parts)
+
+
+def read_cells(data: DataOptions, size: int) -> tuple[CellSet, Taxonomy]:
+    """The cells that the options name, as squares of so many pixels, and their taxonomy.
+
+    Raises:
+        InputError: for anything in them that does not fit.
+    """
+    cells = load(data.data, size=size, count=data.count, seed=data.render_seed, cache_dir=data.cache)
+    own = load_taxonomy(data.taxonomy) if data.taxonomy else None
+    return cells, for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
+
+
+def check_only_folds(data: DataOptions, n_folds: int) -> None:
+    """Make sure that the folds asked for are there.
+
+    Raises:
+        InputError: for the first that is not.
+    """
     for fold in data.only_folds:
         if not 0 <= fold < n_folds:
             raise InputError(f"--only-folds {fold}: there are folds 0 to {n_folds - 1}")
-    devices = _devices(options)
+
+
+def equip(
+    blocks: Blocks, cells: CellSet, taxonomy: Taxonomy, method: Method, folds: np.ndarray, parts: list[Parts]
+) -> Prepared:
+    """Everything else that a training of these cells works with.
+
+    Args:
+        blocks: Options.
+        cells: To train on and to test with.
+        taxonomy: Of these cells.
+        method: What is learnt.
+        folds: Whatever ``parts`` follow from, for the run to be known by.
+        parts: Of every fold.
+
+    Raises:
+        InputError: for options that do not fit.
+    """
+    severity, severity_file = find_severity(blocks.data, cells.classes)
+    if severity is None and blocks.run.decision == "severity":
+        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
+    options = blocks.train
+    devices = devices_for(options, options.classes_per_batch * options.per_class)
     model, variables = _encoder(blocks)
-    augmentation = partial(augment, **{k: getattr(options, k) for k in ("rotation", "flips", "crop", "zoom", "stain")})
-    views = of_images(cells.images, augmentation)
+    views = of_images(cells.images, augmentation(options))
     if blocks.encoder.precompute:
-        features, model, variables = precompute(cells, model, variables, blocks.encoder.frozen_stages, data.cache)
+        frozen = blocks.encoder.frozen_stages
+        features, model, variables = precompute(cells, model, variables, frozen, blocks.data.cache)
         views = of_features(features)
-    return Prepared(cells, taxonomy, method, severity, severity_file, fold_of, views, model, variables, devices)
+    return Prepared(cells, taxonomy, method, severity, severity_file, folds, parts, views, model, variables, devices)
+
+
+def augmentation(options: TrainOptions) -> Augmentation:
+    """Random views of images under the options, see `smrjax.data.augment.augment`."""
+    return partial(augment, **{k: getattr(options, k) for k in ("rotation", "flips", "crop", "zoom", "stain")})
 
 
 def find_severity(data: DataOptions, classes: tuple[str, ...]) -> tuple[np.ndarray | None, str | None]:
@@ -114,16 +163,20 @@ def find_severity(data: DataOptions, classes: tuple[str, ...]) -> tuple[np.ndarr
     return read_matrix(path, classes, subset=True), f"smrjax/{path.parent.name}/{path.name}"
 
 
-def _devices(options: TrainOptions) -> list[jax.Device]:
-    """The devices asked for; of all there are, as many as a batch can be split over."""
-    here, batch = jax.devices(), options.classes_per_batch * options.per_class
+def devices_for(options: TrainOptions, batch: int) -> list[jax.Device]:
+    """The devices asked for; of all there are, as many as a batch can be split over.
+
+    Raises:
+        InputError: for more than there are, or a number that does not divide the batch.
+    """
+    here = jax.devices()
     if options.devices > len(here):
         raise InputError(f"--devices {options.devices}: there are {len(here)} here")
     count = options.devices or max(n for n in range(1, len(here) + 1) if batch % n == 0)
     if batch % count:
         raise InputError(
-            f"a batch of {options.classes_per_batch} classes x {options.per_class} cells cannot be split evenly over "
-            f"{count} devices; change --per-class or --devices"
+            f"a batch of {batch} cells cannot be split evenly over {count} devices; change its size (--per-class, for "
+            "one) or --devices"
         )
     return here[:count]
 
@@ -143,10 +196,24 @@ def _encoder(blocks: Blocks) -> tuple[Any, Any]:
         raise InputError(f"--frozen-stages {options.frozen_stages}: {options.encoder} has 0 to {last} to freeze")
     if options.precompute and not options.frozen_stages:
         raise InputError("--precompute stores what frozen stages return: say how many by --frozen-stages")
+    return model, first_variables(model, options.encoder, options.init, size=size, seed=blocks.train.seed)
+
+
+def first_variables(model: Any, encoder: str, init: str, *, size: int, seed: int) -> Any:
+    """The variables that training begins with.
+
+    Args:
+        model: Of ``encoder``.
+        encoder: Name in `ENCODERS`.
+        init: See `EncoderOptions.init`.
+        size: Pixels a side.
+        seed: Of random weights.
+
+    Raises:
+        InputError: as `load_torch_weights`.
+    """
     # Of the random generators, rbg compiles twice as fast for the many draws of an initialisation.
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False))(
-        jax.random.key(blocks.train.seed, impl="rbg")
+        jax.random.key(seed, impl="rbg")
     )
-    if options.init != "random":
-        variables = load_torch_weights(options.init, options.encoder, variables)
-    return model, variables
+    return variables if init == "random" else load_torch_weights(init, encoder, variables)

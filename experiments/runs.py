@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,22 +17,21 @@ from smrjax.train.folder import create_run, read_json, write_json
 
 
 def open_run(
-    blocks: Blocks, prepared: Prepared, experiment: str, name: str, *, also: Mapping[str, np.ndarray] | None = None
+    blocks: Blocks, experiment: str, name: str, *, identity: Mapping[str, str], severity: dict[str, Any]
 ) -> Path:
     """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
 
     Args:
         blocks: Options.
-        prepared: From `prepare`, of the same options.
         experiment: The module, ``smr`` of ``experiments.smr``.
         name: Of a new run, unless ``--name`` gives one.
-        also: Name -> whatever else a resume must find as it was.
+        identity: What -> its hash, of all that a resume must find as it was; see `identity_of`.
+        severity: File and matrix by which errors are scored; see `severity_of`.
 
     Raises:
         InputError: if a new folder exists or cannot be written, or a run was begun on other cells, folds, weights or
             matrices.
     """
-    identity = _identity(prepared, also or {})
     if blocks.run.resume:
         folder = Path(blocks.run.resume)
         _check_same(folder, identity)
@@ -40,9 +40,7 @@ def open_run(
     write_json(folder / "config.json", to_json(blocks))
     command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
-    matrix = None if prepared.severity is None else prepared.severity.tolist()
-    severity = {"file": prepared.severity_file, "matrix": matrix}
-    write_json(folder / "run.json", {"command": command, "resume": resume, "severity": severity} | identity)
+    write_json(folder / "run.json", {"command": command, "resume": resume, "severity": severity} | dict(identity))
     return folder
 
 
@@ -56,12 +54,24 @@ def _check_same(folder: Path, identity: Mapping[str, str]) -> None:
             )
 
 
-def _identity(prepared: Prepared, also: Mapping[str, np.ndarray]) -> dict[str, str]:
-    weights = hashlib.sha256()
-    for leaf in jax.tree.leaves(prepared.variables):
-        weights.update(np.asarray(leaf).tobytes())
-    known = {"folds": np.asarray(prepared.fold_of, np.int32), **also}
+def identity_of(prepared: Prepared, **also: np.ndarray) -> dict[str, str]:
+    """What a resume must find as it was: cells, weights, folds, severities, and whatever else is given."""
+    known = {"folds": np.asarray(prepared.folds, np.int32), **also}
     if prepared.severity is not None:
         known["severities"] = np.asarray(prepared.severity, np.int32)
-    digests = {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in known.items()}
-    return {"cells": prepared.cells.digest, "initial weights": weights.hexdigest(), **digests}
+    return {"cells": prepared.cells.digest, "initial weights": digest_of(prepared.variables)} | {
+        name: digest_of(values) for name, values in known.items()
+    }
+
+
+def digest_of(arrays: Any) -> str:
+    """A hash of the arrays of a pytree."""
+    content = hashlib.sha256()
+    for leaf in jax.tree.leaves(arrays):
+        content.update(np.asarray(leaf).tobytes())
+    return content.hexdigest()
+
+
+def severity_of(matrix: np.ndarray | None, file: str | None) -> dict[str, Any]:
+    """A severity matrix and its file, as run.json has them."""
+    return {"file": file, "matrix": None if matrix is None else matrix.tolist()}

@@ -18,7 +18,7 @@ from experiments.config import (
 )
 from experiments.crossval import cross_validate
 from experiments.prepare import prepare
-from experiments.runs import open_run
+from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table
 from smrjax.curves import CURVES
@@ -103,7 +103,13 @@ def main() -> None:
     prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
     if config.smr.method == "smr" and config.smr.loss == "normal":
         warn_of_collapse(config.smr.alpha or 0.0, config.smr.l1, config.encoder.embedding_dim)
-    folder = open_run(config, prepared, "smr", default_name(config))
+    folder = open_run(
+        config,
+        "smr",
+        default_name(config),
+        identity=identity_of(prepared),
+        severity=severity_of(prepared.severity, prepared.severity_file),
+    )
     summary = cross_validate(config, prepared, folder, title=title(config))
     print(f"\n{summary['title']}\n{table(summary, COLUMNS)}")
     if config.smr.method == "smr":

@@ -41,6 +41,7 @@ class Taxonomy:
         lineages: No class is in two of them.
         colours: ``#rrggbb``, one a class.
         titles: Long names, one a class.
+        artefacts: Codes of classes that are no cells of the blood: artefacts, debris.
 
     Raises:
         InputError: when made with parts that contradict each other.
@@ -51,6 +52,7 @@ class Taxonomy:
     lineages: tuple[Lineage, ...]
     colours: tuple[str, ...]
     titles: tuple[str, ...]
+    artefacts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         twice = _repeated(self.classes)
@@ -128,7 +130,8 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
 
     Args:
         name_or_path: One of `BUNDLED`, or a TOML file with ``name``, one ``[[classes]]`` (code, optional
-            title and colour) a class and one ``[[lineages]]`` (name, classes youngest first) a lineage.
+            title and colour, ``artefact = true`` for what is no blood cell) a class and one ``[[lineages]]`` (name,
+            classes youngest first) a lineage.
 
     Raises:
         InputError: if there is no such file, or it is not a taxonomy.
@@ -155,13 +158,14 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
         )
         titles = tuple(str(entry.get("title", entry["code"])) for entry in table["classes"])
         given = [entry.get("colour") for entry in table["classes"]]
+        artefacts = tuple(str(entry["code"]) for entry in table["classes"] if entry.get("artefact", False))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"taxonomy {path}: {error} is missing or out of place; see {_FOLDER / 'pbc.toml'}") from None
     try:
         check_lineages(lineages, codes)
         made = default_colours(codes, lineages)
         colours = tuple(str(own or other) for own, other in zip(given, made, strict=True))
-        return Taxonomy(str(table.get("name", path.stem)), codes, lineages, colours, titles)
+        return Taxonomy(str(table.get("name", path.stem)), codes, lineages, colours, titles, artefacts)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -195,6 +199,7 @@ def for_classes(
     classes = tuple(classes)
     chosen = tuple(lineages or ())
     titles = classes
+    artefacts: tuple[str, ...] = ()
     colours = None
     unknown = sorted(set(classes) - set(own.classes)) if own else []
     if own and unknown:
@@ -203,13 +208,14 @@ def for_classes(
         if classes and set(classes) <= set(known.classes):
             place = [known.classes.index(code) for code in classes]
             name, titles = known.name, tuple(known.titles[i] for i in place)
+            artefacts = tuple(code for code in classes if code in known.artefacts)
             if not chosen:
                 here = [Lineage(line.name, tuple(c for c in line.classes if c in classes)) for line in known.lineages]
                 chosen = tuple(line for line in here if line.classes)
                 colours = tuple(known.colours[i] for i in place)
             break
     check_lineages(chosen, classes)
-    return Taxonomy(name, classes, chosen, colours or default_colours(classes, chosen), titles)
+    return Taxonomy(name, classes, chosen, colours or default_colours(classes, chosen), titles, artefacts)
 
 
 def default_colours(classes: Sequence[str], lineages: Sequence[Lineage]) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ ALLOWED: dict[str, set[str]] = {
 # Third-party packages and the only places that may import them.
 HOMES = {
     "sklearn": {"smrjax/evaluate", "smrjax/classical", "smrjax/data/folds.py"},
+    "skimage": {"smrjax/classical"},
+    "distributed": {"experiments/cluster.py"},
     "networkx": {"smrjax/guides"},
     "igraph": {"smrjax/guides"},
     "umap": {"smrjax/guides"},
@@ -82,6 +84,8 @@ def test_nothing_is_unpickled():
     for path in SOURCES:
         for module in imports(path):
             package = module.split(".")[0]
-            assert package not in {"joblib", "dill", "cloudpickle"}, f"{path} imports {module}"
+            # What joblib sends to processes of its own is pickled; what it reads from files is not to be.
+            allowed = module == "joblib.parallel_config"
+            assert allowed or package not in {"joblib", "dill", "cloudpickle"}, f"{path} imports {module}"
             # Weights of torch are read with every name in the pickle forbidden but a few.
             assert package not in {"pickle", "pickletools"} or str(path) == "smrjax/encoders/pth.py", path

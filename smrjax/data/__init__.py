@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from smrjax.data.cellset import CellSet
+from smrjax.data.cellset import CellSet, select
 from smrjax.data.load import load_folder, load_pbc, load_synthetic
 from smrjax.errors import InputError
 
@@ -48,4 +48,4 @@ def load(
     return load_folder(spec, size=size, cache_dir=cache_dir, progress=progress)
 
 
-__all__ = ["DATASETS", "CellSet", "load", "load_folder", "load_pbc", "load_synthetic"]
+__all__ = ["DATASETS", "CellSet", "load", "load_folder", "load_pbc", "load_synthetic", "select"]

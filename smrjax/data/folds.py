@@ -107,6 +107,50 @@ def split(fold_of: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.flatnonzero(~test & ~validation), np.flatnonzero(validation), np.flatnonzero(test)
 
 
+def nested_folds(
+    labels: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    given: np.ndarray | None = None,
+    n_folds: int = 3,
+    inner_folds: int = 6,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Folds within folds (OOTB, section 4): an outer fold tests what was chosen by the inner folds of all others.
+
+    Args:
+        labels: Int[N].
+        groups: See `make_folds`; no slide or patient is torn apart by outer or inner folds.
+        given: See `make_folds`; they are the outer folds.
+        n_folds: Outer folds.
+        inner_folds: Inner folds.
+        seed: Of the shuffling.
+        classes: Names for messages.
+
+    Returns:
+        Int32[outer folds, N]: the inner fold of each cell while an outer fold is tested, -1 for the cells tested.
+
+    Raises:
+        InputError: as `make_folds`, of the outer or the inner folds.
+
+    Example:
+        >>> nested_folds(np.zeros(9, int), inner_folds=3).shape
+        (3, 9)
+    """
+    labels = np.asarray(labels)
+    outer = make_folds(labels, groups=groups, given=given, n_folds=n_folds, seed=seed, classes=classes)
+    nested = np.full((int(outer.max()) + 1, len(labels)), -1, np.int32)
+    for k, row in enumerate(nested):
+        rest = np.flatnonzero(outer != k)
+        inside = None if groups is None else np.asarray(groups)[rest]
+        try:
+            row[rest] = make_folds(labels[rest], groups=inside, n_folds=inner_folds, seed=seed, classes=classes)
+        except InputError as error:
+            raise InputError(f"inner folds while fold {k} is tested: {error}") from None
+    return nested
+
+
 def _grouped(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold
 

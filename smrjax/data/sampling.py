@@ -66,20 +66,22 @@ def pk_batches(
     return np.array(batches, np.int32).reshape(steps, size)
 
 
-def shuffled_batches(n: int, *, batch: int, seed: int, epoch: int) -> np.ndarray:
+def shuffled_batches(labels: np.ndarray, *, batch: int, seed: int, epoch: int, steps: int | None = None) -> np.ndarray:
     """Plain shuffled batches of one fixed size, without regard to classes.
 
     Args:
-        n: Number of cells.
-        batch: Cells a batch; an epoch has ceil(n / batch) batches, so some cells come up once more than
-            others, different ones in every epoch.
+        labels: Int[N], of the cells to draw from; only their number counts.
+        batch: Cells a batch.
         seed: Of the run.
         epoch: From 0.
+        steps: Batches in an epoch, the same in every epoch; ceil(N / batch) if None. Some cells come up once more
+            than others, different ones in every epoch.
 
     Returns:
-        Int32[steps, batch].
+        Int32[steps, batch], positions in ``labels``.
     """
-    steps = -(-n // batch)
+    n = len(labels)
+    steps = -(-n // batch) if steps is None else steps
     order = _deal(n, np.full(steps, batch), epoch * steps * batch, (seed, 0), epoch)
     return order.astype(np.int32).reshape(steps, batch)
 

@@ -6,6 +6,7 @@ import flax.linen as nn
 
 from smrjax.encoders.densenet import densenet121, densenet_small, densenet_tiny
 from smrjax.encoders.efficientnet import EfficientNetLite0
+from smrjax.encoders.resnet import resnet18, resnet152
 from smrjax.encoders.torch_weights import load_torch_weights
 
 #: name -> (embedding_dim, dropout, dtype, frozen_stages, axis_name) -> module; see `densenet.DenseNet`.
@@ -14,6 +15,8 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "densenet_small": densenet_small,
     "densenet_tiny": densenet_tiny,
     "efficientnet_lite0": EfficientNetLite0,
+    "resnet18": resnet18,
+    "resnet152": resnet152,
 }
 
 __all__ = ["ENCODERS", "load_torch_weights"]

@@ -8,28 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from smrjax.encoders.layers import Conv, Head, batch_norm, halve, max_pool, run_stages
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class Stem(nn.Module):
-    """First convolution, stride 2."""
-
-    features: int
-    kernel_size: int
-    pool: bool
-    norm: Callable[..., nn.Module]
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """[B, H, W, 3] -> [B, H / 2 or H / 4, W / 2 or W / 4, features]."""
-        size = self.kernel_size
-        x = Conv(self.features, size, strides=2, padding=size // 2, dtype=self.dtype, name="conv")(x)
-        x = nn.relu(self.norm("norm", train)(x))
-        return max_pool(x) if self.pool else x
+from smrjax.encoders.layers import Conv, Head, batch_norm, halve, run_stages
+from smrjax.encoders.stem import Stem, normalise
 
 
 class DenseLayer(nn.Module):
@@ -139,7 +119,7 @@ class DenseNet(nn.Module):
             for i, n in enumerate(self.blocks, start=1)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = images if self.first_stage else (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+        x = images if self.first_stage else normalise(images)
         return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage)
 
 

@@ -65,11 +65,32 @@ def efficientnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
     return f"blocks.{block}.{layer}." + (f"bn{step + expanded}" if is_norm else convs[step])
 
 
+def resnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
+    """Name in torchvision and timm of a module of `resnet.ResNet`."""
+    stage, *inner = path
+    match inner:
+        case [("conv" | "norm") as kind] if stage == "stem":
+            return {"conv": "conv1", "norm": "bn1"}[kind]
+        case [layer, module]:
+            shortcut = {"shortcut_conv": "downsample.0", "shortcut_norm": "downsample.1"}
+            place = f"layer{stage.removeprefix('block')}.{int(layer.removeprefix('layer')) - 1}"
+            return f"{place}.{shortcut.get(module, module.replace('norm', 'bn'))}"
+    raise ValueError(f"no such module: {path}")
+
+
 _KEYS: dict[str, Callable[[VariablePath, Mapping[str, Any]], str]] = {
     "densenet121": densenet_key,
     "efficientnet_lite0": efficientnet_key,
+    "resnet18": resnet_key,
+    "resnet152": resnet_key,
 }
-_CLASSIFIERS = ("classifier.weight", "classifier.bias", "_fc.weight", "_fc.bias")
+_CLASSIFIERS = ("classifier.weight", "classifier.bias", "_fc.weight", "_fc.bias", "fc.weight", "fc.bias")
+#: Repositories of the model hub with torchvision's first ImageNet weights.
+_HUB = {
+    "densenet121": "timm/densenet121.tv_in1k",
+    "resnet18": "timm/resnet18.tv_in1k",
+    "resnet152": "timm/resnet152.tv_in1k",
+}
 
 
 def _some(names: list[str]) -> str:
@@ -80,7 +101,7 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[st
     """Put the arrays of a torch state dict in the place of an encoder's variables.
 
     Kernels turn from OIHW to HWIO. DenseNet names may be torchvision's of today, of before 2018 (``norm.1``), or
-    timm's; EfficientNet names timm's or lukemelas'.
+    timm's; EfficientNet names timm's or lukemelas'; ResNet names torchvision's, which are timm's too.
 
     Args:
         state: Name -> array.
@@ -150,20 +171,18 @@ def imagenet_weights(encoder: str) -> Path:
         if spec is None or spec.origin is None:
             raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
         return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-    if encoder != "densenet121":
+    if encoder not in _HUB:
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(_KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
-        raise InputError(
-            f"fetching weights of densenet121 needs a package; pip install 'smrjax[weights]', or {by_hand}"
-        )
+        raise InputError(f"fetching weights of {encoder} needs a package; pip install 'smrjax[weights]', or {by_hand}")
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download("timm/densenet121.tv_in1k", "model.safetensors"))
+        return Path(hf_hub_download(_HUB[encoder], "model.safetensors"))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"the weights of densenet121 could not be fetched ({reason}); {by_hand}") from error
+        raise InputError(f"the weights of {encoder} could not be fetched ({reason}); {by_hand}") from error
 
 
 def load_torch_weights(source: str | Path, encoder: str, variables: Mapping[str, Any]) -> dict[str, Any]:

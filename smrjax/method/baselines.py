@@ -1,4 +1,4 @@
-"""Methods that know nothing of the order of the classes: triplets alone, softmax cross-entropy."""
+"""Methods that know nothing of the order of the classes: triplets alone, softmax cross-entropy, a plain network."""
 
 from typing import Any
 
@@ -34,3 +34,23 @@ def softmax(n_classes: int) -> Method:
         return value, {"loss/cross_entropy": value, "accuracy": (logits.argmax(-1) == y).mean()}
 
     return Method("softmax", init_head, no_goal, loss)
+
+
+def network(n_classes: int) -> Method:
+    """A plain classification network: a linear layer on the pooled features, which also predicts (OOTB, section 3.2).
+
+    For encoders without an embedding layer (``embedding_dim=0``), whose features are not scaled to length one.
+    """
+
+    def init_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
+        return {"kernel": jax.random.normal(key, (dim, n_classes)) / jnp.sqrt(dim), "bias": jnp.zeros(n_classes)}
+
+    def logits(z: jax.Array, head: Any) -> jax.Array:
+        return z @ head["kernel"] + head["bias"]
+
+    def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
+        scores = logits(z, head)
+        value = optax.softmax_cross_entropy_with_integer_labels(scores, y).mean()
+        return value, {"loss/cross_entropy": value, "accuracy": (scores.argmax(-1) == y).mean()}
+
+    return Method("network", init_head, no_goal, loss, predict=lambda z, head: logits(z, head).argmax(-1))

@@ -1,9 +1,10 @@
-"""What is learnt: a method is three functions, and training never asks which method it serves.
+"""What is learnt: a method is a few functions, and training never asks which method it serves.
 
 ``init_head(key, dim)`` makes the parameters that the loss owns and the optimiser trains (a softmax layer; ``{}`` for
 most methods). ``refit(z, y, goal, key)`` runs at the end of an epoch on the embeddings of the training part and returns
 the goal of the next one, a small pytree whose shapes never change; ``goal`` is None the first time.
-``loss(z, y, goal, head)`` runs in every step and returns a scalar and its parts for the log.
+``loss(z, y, goal, head)`` runs in every step and returns a scalar and its parts for the log. ``predict(z, head)``, of
+a method that classifies by itself and has no goal, gives the classes of embeddings; all others leave that to an SVM.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ Parts = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Method:
-    """Three pure functions (see the module's text).
+    """Pure functions (see the module's text).
 
     Attributes:
         compiled: Whether `refit` is to be compiled. One that calls other libraries is not: called back from a compiled
@@ -31,6 +32,7 @@ class Method:
     refit: Callable[[jax.Array, jax.Array, Goal, jax.Array], Goal]
     loss: Callable[[jax.Array, jax.Array, Goal, Any], tuple[jax.Array, Parts]]
     compiled: bool = True
+    predict: Callable[[jax.Array, Any], jax.Array] | None = None
 
 
 def no_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:

@@ -1,5 +1,6 @@
 """Pictures and pages of a run: arrays and files in, PNG and SVG out. Knows no model."""
 
+from smrjax.report.baselines import baselines_figure
 from smrjax.report.comparison import comparison_figure
 from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
@@ -11,6 +12,7 @@ from smrjax.report.truth import true_maturity_figure
 
 __all__ = [
     "Readout",
+    "baselines_figure",
     "comparison_figure",
     "confusion_figure",
     "contact_sheet",

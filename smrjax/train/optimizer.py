@@ -1,4 +1,4 @@
-"""The optimiser: AdamW under a cosine, with frozen stages left alone."""
+"""Optimisers: AdamW under a cosine, with frozen stages left alone; Adam at one learning rate."""
 
 from typing import Any
 
@@ -35,3 +35,8 @@ def adamw_cosine(
     return optax.partition(
         {"trained": adamw, "frozen": optax.set_to_zero()}, jax.tree_util.tree_map_with_path(label, params)
     )
+
+
+def adam(learning_rate: float) -> optax.GradientTransformation:
+    """Adam whose learning rate is part of its state, so that trainings at different rates share one compiled step."""
+    return optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate)

@@ -9,9 +9,16 @@ from smrjax.encoders import ENCODERS, efficientnet
 from smrjax.encoders.densenet import DenseNet
 from smrjax.encoders.efficientnet import EfficientNetLite0
 from smrjax.encoders.layers import Head
+from smrjax.encoders.resnet import ResNet
 
 tiny_densenet = partial(DenseNet, embedding_dim=5, blocks=(1, 2), growth=4, stem_features=6, stem_kernel=3)
-TINY = {"densenet": tiny_densenet, "efficientnet": partial(EfficientNetLite0, embedding_dim=5)}
+tiny_resnet = partial(ResNet, embedding_dim=5, layers=(1, 1), width=8)
+TINY = {
+    "densenet": tiny_densenet,
+    "efficientnet": partial(EfficientNetLite0, embedding_dim=5),
+    "resnet": tiny_resnet,
+    "resnet_bottleneck": partial(tiny_resnet, bottleneck=True),
+}
 IMAGES = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)), jnp.float32)
 
 
@@ -20,7 +27,15 @@ def shapes_of(model, size=64):
     return jax.eval_shape(lambda key, x: model.init_with_output(key, x), jax.random.key(0), image)
 
 
-@pytest.mark.parametrize(("name", "count"), [("densenet121", 7_978_856), ("efficientnet_lite0", 4_652_008)])
+PUBLISHED = {
+    "densenet121": 7_978_856,
+    "efficientnet_lite0": 4_652_008,
+    "resnet18": 11_689_512,
+    "resnet152": 60_192_808,
+}
+
+
+@pytest.mark.parametrize(("name", "count"), PUBLISHED.items())
 def test_parameters_are_as_many_as_published(name, count):
     _, variables = shapes_of(ENCODERS[name](embedding_dim=1000))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count

@@ -7,7 +7,7 @@ import pytest
 from smrjax.encoders import layers, spatial
 from smrjax.encoders.depthwise import conv_depthwise
 from smrjax.encoders.layers import batch_norm, conv_pointwise, convolve, halve, max_pool, pads_of
-from smrjax.encoders.spatial import conv_plain, conv_spatial
+from smrjax.encoders.spatial import conv_patches, conv_plain, conv_spatial
 
 
 def grown(shape, seed):
@@ -55,6 +55,22 @@ def test_weight_gradient_matches_xla(monkeypatch, height, kernel, strides, paddi
         x, w = grown((3, *size, channels[0]), 0), grown((kernel, kernel, *channels), 1)
         pads = pads_of(size, kernel, strides, padding)
         y, back = jax.vjp(lambda x, w: conv_spatial(x, w, strides, pads), x, w)
+        expected, expected_back = jax.vjp(lambda x, w: conv_plain(x, w, strides=strides, pads=pads), x, w)
+        ct = grown(y.shape, 2)
+        for ours, theirs in zip((y, *back(ct)), (expected, *expected_back(ct)), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("height", "kernel", "strides", "padding"),
+    [(2, 3, 1, 1), (1, 3, 1, "SAME"), (4, 3, 2, 1), (3, 3, 3, 0), (5, 5, 2, "SAME"), (1, 5, 2, "SAME"), (6, 7, 4, 3)],
+)
+def test_patches_and_their_gradients_match_xla(height, kernel, strides, padding):
+    with jax.enable_x64(True):
+        size = (height, height + 1)
+        x, w = grown((2, *size, 3), 0), grown((kernel, kernel, 3, 4), 1)
+        pads = pads_of(size, kernel, strides, padding)
+        y, back = jax.vjp(lambda x, w: conv_patches(x, w, strides=strides, pads=pads), x, w)
         expected, expected_back = jax.vjp(lambda x, w: conv_plain(x, w, strides=strides, pads=pads), x, w)
         ct = grown(y.shape, 2)
         for ours, theirs in zip((y, *back(ct)), (expected, *expected_back(ct)), strict=True):

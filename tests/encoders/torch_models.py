@@ -1,10 +1,16 @@
-"""The two reference networks, written with torch alone: names of torchvision and timm, features and pooled features."""
+"""The reference networks, written with torch alone: names of torchvision and timm, features and pooled features."""
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+
+def normalised(images):
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return (images / 255 - mean[:, None, None]) / std[:, None, None]
 
 
 class DenseLayer(nn.Module):
@@ -50,8 +56,7 @@ class DenseNet121(nn.Module):
         self.classifier = nn.Linear(channels, classes)
 
     def stages(self, images):
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        x = (images / 255 - mean[:, None, None]) / std[:, None, None]
+        x = normalised(images)
         ends = {"pool0": "stem", "transition1": "block1", "transition2": "block2", "transition3": "block3"}
         found = {}
         for name, part in self.features.named_children():
@@ -59,6 +64,50 @@ class DenseNet121(nn.Module):
             if name in ends:
                 found[ends[name]] = x
         found["block4"] = F.relu(x)
+        return found
+
+
+class Residual(nn.Module):
+    def __init__(self, inputs, width, stride, bottleneck):
+        super().__init__()
+        outputs = 4 * width if bottleneck else width
+        if bottleneck:
+            self.conv1, self.bn1 = nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width)
+            self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+            self.conv3, self.bn3 = nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        else:
+            self.conv1, self.bn1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+            self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride > 1 or inputs != outputs:
+            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if hasattr(self, "bn3"):
+            y = self.bn3(self.conv3(F.relu(y)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    def __init__(self, layers, bottleneck, classes=1000):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        inputs = 64
+        for i, repeats in enumerate(layers, start=1):
+            width, block = 32 * 2**i, []
+            for j in range(repeats):
+                block.append(Residual(inputs, width, 2 if i > 1 and j == 0 else 1, bottleneck))
+                inputs = 4 * width if bottleneck else width
+            setattr(self, f"layer{i}", nn.Sequential(*block))
+        self.fc = nn.Linear(inputs, classes)
+
+    def stages(self, images):
+        x = F.relu(self.bn1(self.conv1(normalised(images))))
+        found = {"stem": F.max_pool2d(x, 3, 2, 1)}
+        for i in range(1, 5):
+            found[f"block{i}"] = getattr(self, f"layer{i}")(found["stem" if i == 1 else f"block{i - 1}"])
         return found
 
 
@@ -131,4 +180,9 @@ class EfficientNetLite0(nn.Module):
         return found
 
 
-NETWORKS = {"densenet121": DenseNet121, "efficientnet_lite0": EfficientNetLite0}
+NETWORKS = {
+    "densenet121": DenseNet121,
+    "efficientnet_lite0": EfficientNetLite0,
+    "resnet18": partial(ResNet, (2, 2, 2, 2), False),
+    "resnet152": partial(ResNet, (3, 8, 36, 3), True),
+}

@@ -1,14 +1,17 @@
 """A training small enough for a test: a linear encoder with BatchNorm on tiny images of separable classes."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smrjax.data.sampling import pk_batches
 from smrjax.encoders.layers import Head
 from smrjax.method import Method, smr
 from smrjax.taxonomy import Lineage, Taxonomy
-from smrjax.train.loop import Cells, Learner, Plan, build
+from smrjax.train.learner import Cells, Learner, Plan, build
 from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.step import AXIS
 
@@ -19,6 +22,9 @@ TAXONOMY = Taxonomy(
     colours=("#111111", "#222222", "#333333", "#444444"),
     titles=("A", "B", "C", "X"),
 )
+
+
+BATCHES = partial(pk_batches, classes_per_batch=4, per_class=4)
 
 
 class Tiny(nn.Module):
@@ -54,9 +60,7 @@ def cells(n: int = 96, side: int = 6) -> Cells:
 
 
 def plan(**changes) -> Plan:
-    values = dict(
-        epochs=3, steps=4, patience=50, grid_every=2, classes_per_batch=4, per_class=4, embed_batch=16, seed=3
-    )
+    values = dict(epochs=3, steps=4, patience=50, grid_every=2, batches=BATCHES, embed_batch=16, seed=3)
     return Plan(**(values | changes))
 
 

@@ -1,0 +1,158 @@
+"""What a comparison of baselines says as a whole: a table, Figure 2 of OOTB, and the best method's confusion matrix."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.outcome import Judged
+from smrjax.evaluate import interval, m_score, macro_f1, score_report
+from smrjax.report import baselines_figure, confusion_figure
+from smrjax.train.folder import atomic, read_json, write_json
+
+#: How groups of methods are called: a feature by its name, everything else here.
+GROUPS = {"network": "networks", "embedding": "embeddings"}
+NAMES = {
+    "hog": "HOG",
+    "shog": "SHOG",
+    "lbp": "LBP",
+    "resnet18": "ResNet-18",
+    "resnet152": "ResNet-152",
+    "densenet121": "DenseNet-121",
+    "densenet_small": "small DenseNet",
+    "densenet_tiny": "tiny DenseNet",
+    "efficientnet_lite0": "EfficientNet-Lite0",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method: its folder in the run, the kind or feature that it belongs to, and its name in tables."""
+
+    folder: str
+    group: str
+    title: str
+
+
+def write_report(folder: Path, task: str, judged: Judged, entries: Sequence[Entry], folds: Sequence[int]) -> list[str]:
+    """Write ``summary.json``, ``report.md`` and the pictures from the predictions of every method and fold.
+
+    A method's F1 and m-score are those of the test cells of all folds together, as in the paper's Figure 2d, whose
+    counts are the whole data set's.
+
+    Returns:
+        What to print: the table, then the files.
+    """
+    found = {entry: _gather(folder / entry.folder, judged, folds) for entry in entries}
+    taxonomy = judged.taxonomy
+    write_json(
+        folder / "summary.json",
+        {
+            "task": task,
+            "cells": len(judged.cells),
+            "classes": list(taxonomy.classes),
+            "folds": list(folds),
+            "methods": {
+                entry.folder: {"group": entry.group, "title": entry.title} | one for entry, one in found.items()
+            },
+            "config": read_json(folder / "config.json"),
+            "command": read_json(folder / "run.json")["command"],
+        },
+    )
+    table = _table(found, taxonomy.classes)
+    pictures = _draw(folder, task, judged, found)
+    config = read_json(folder / "config.json")["baselines"]
+    words = (
+        f"{len(judged.cells):,} cells, {len(taxonomy.classes)} classes; {len(folds)} of {len(judged.nested)} outer "
+        f"folds, {config['inner_folds']} inner folds; {config['sets']} sets of hyper-parameters for each classifier, "
+        f"feature and fold, {config['network_sets']} for each network, judged on {config['network_parts']} inner folds."
+    )
+    with atomic(folder / "report.md") as temporary:
+        shown = "\n\n".join(f"![{path.stem}]({path.name})" for path in pictures)
+        temporary.write_text(f"# Baselines, task {task}\n\n{words}\n\n{table}\n\n{shown}\n", encoding="utf-8")
+    return ["", table, "", *map(str, [*pictures, folder / "report.md", folder / "summary.json"])]
+
+
+def _gather(folder: Path, judged: Judged, folds: Sequence[int]) -> dict[str, Any]:
+    """Scores of a method on the test cells of all folds together, and fold by fold."""
+    place = {code: label for label, code in enumerate(judged.cells.classes)}
+    pairs = []
+    for fold in folds:
+        with open(folder / f"fold_{fold}" / "predictions.csv", newline="") as file:
+            pairs.append(np.array([(place[row["true"]], place[row["predicted"]]) for row in csv.DictReader(file)]))
+    true, predicted = np.concatenate(pairs).T
+    taxonomy = judged.taxonomy
+    scores = score_report(
+        true,
+        predicted,
+        classes=taxonomy.classes,
+        stage=taxonomy.stage(),
+        lineage_index=taxonomy.lineage_index(),
+        lineages=[line.name for line in taxonomy.lineages],
+        severity=judged.severity,
+    )
+    results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]
+    return {
+        "scores": scores,
+        "by_fold": {
+            "macro_f1": interval([macro_f1(*pair.T) for pair in pairs]),
+            "m_score": interval([m_score(*pair.T) for pair in pairs]),
+        },
+        "chosen": [result.get("params") for result in results],
+    }
+
+
+def _group(entry: Entry) -> str:
+    return GROUPS.get(entry.group) or NAMES[entry.group]
+
+
+def _table(found: dict[Entry, dict[str, Any]], classes: Sequence[str]) -> str:
+    """Markdown: a row a method, its scores, and the F1 of every class."""
+    heads = ["method", "m-score", "macro-F", "macro-F by fold", "off by one at most", *classes]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for entry, one in found.items():
+        scores, by_fold = one["scores"], one["by_fold"]["macro_f1"]
+        half = "" if by_fold["low"] is None else f" ± {(by_fold['high'] - by_fold['low']) / 2:.3f}"
+        near = [line["penalised"]["off_by_one_accuracy"] for line in scores["lineages"].values()]
+        words = [
+            f"{_group(entry)}, {entry.title}",
+            f"{scores['m_score']:.2f}",
+            f"{scores['macro_f1']:.3f}",
+            f"{by_fold['mean']:.3f}{half}",
+            f"{np.mean(near):.3f}" if near and None not in near else "–",
+            *("–" if row["f1"] is None else f"{row['f1']:.2f}" for row in scores["per_class"].values()),
+        ]
+        lines.append("| " + " | ".join(words) + " |")
+    return "\n".join(lines)
+
+
+def _draw(folder: Path, task: str, judged: Judged, found: dict[Entry, dict[str, Any]]) -> list[Path]:
+    taxonomy = judged.taxonomy
+    rows: dict[str, dict[str, tuple[list[float], float]]] = {}
+    # As in the paper, networks above features.
+    for entry in sorted(found, key=lambda entry: entry.group not in GROUPS):
+        scores = found[entry]["scores"]
+        f1 = [np.nan if row["f1"] is None else row["f1"] for row in scores["per_class"].values()]
+        rows.setdefault(_group(entry), {})[entry.title] = (f1, scores["m_score"])
+    best = max(found, key=lambda entry: found[entry]["scores"]["m_score"])
+    lineages = {line.name: [taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages}
+    return [
+        baselines_figure(
+            folder / "baselines.png",
+            scores=rows,
+            class_names=taxonomy.titles,
+            colours=taxonomy.colours,
+            title=f"Task {task}: features with classifiers, and networks",
+        ),
+        confusion_figure(
+            folder / "confusion.png",
+            counts=np.array(found[best]["scores"]["confusion"]),
+            class_names=taxonomy.titles,
+            colours=taxonomy.colours,
+            lineages=lineages,
+            title=f"Task {task}: {_group(best)}, {best.title}, the best by m-score",
+        ),
+    ]

@@ -1,0 +1,59 @@
+"""What a fold of a baseline leaves behind: its predictions and scores."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smrjax.data import CellSet
+from smrjax.evaluate import score_report
+from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import atomic, write_json
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The cells of a task and what all its methods are judged by.
+
+    Attributes:
+        cells: N of them.
+        taxonomy: Of their classes.
+        nested: Int[outer folds, N], of `smrjax.data.folds.nested_folds`.
+        severity: Float[C, C], or None.
+    """
+
+    cells: CellSet
+    taxonomy: Taxonomy
+    nested: np.ndarray
+    severity: np.ndarray | None
+
+
+def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray, about: dict[str, Any]) -> None:
+    """Score the test part of an outer fold and write ``predictions.csv``, then ``result.json``, which ends the fold.
+
+    Args:
+        folder: Of the fold.
+        judged: Labels, folds and how to score.
+        fold: Which outer fold was tested.
+        predicted: Class of each test cell in order, Int[n].
+        about: Whatever else is to be known, JSON-safe.
+    """
+    cells, taxonomy = judged.cells, judged.taxonomy
+    test = np.flatnonzero(judged.nested[fold] < 0)
+    with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["path", "true", "predicted"])
+        for row, label in zip(test, predicted, strict=True):
+            writer.writerow([cells.names[row], cells.classes[cells.labels[row]], cells.classes[label]])
+    scores = score_report(
+        cells.labels[test],
+        np.asarray(predicted),
+        classes=cells.classes,
+        stage=taxonomy.stage(),
+        lineage_index=taxonomy.lineage_index(),
+        lineages=[line.name for line in taxonomy.lineages],
+        severity=judged.severity,
+    )
+    write_json(folder / "result.json", {"fold": fold, **about, "scores": scores})

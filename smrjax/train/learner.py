@@ -1,0 +1,157 @@
+"""What a training works with: its numbers, its cells, and the network with its compiled programs."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from smrjax.data.sampling import eval_batches
+from smrjax.method import Method
+from smrjax.train import parallel
+from smrjax.train.state import TrainState, create
+from smrjax.train.step import make_embed, make_train_step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of one training.
+
+    Attributes:
+        epochs: At most this many.
+        steps: In each of them.
+        patience: Stop after this many epochs without a better validation macro-F.
+        grid_every: Epochs between full grids of the monitor's SVM; the last best pair in between.
+        batches: (labels Int[N], steps=, seed=, epoch=) -> Int[steps, B], positions in the labels; of `data.sampling`.
+        embed_batch: Cells of an embedding pass at a time.
+        seed: Of batches, augmentation and dropout.
+    """
+
+    epochs: int
+    steps: int
+    patience: int
+    grid_every: int
+    batches: Callable[..., np.ndarray]
+    embed_batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one training.
+
+    Attributes:
+        read: Rows Int[n] -> what a step gets for them, [n, …]; the learner's augmentation makes pixels of it.
+        plain: Rows -> their pixels as an embedding pass sees them, [n, H, W, 3].
+        labels: Int[N].
+        lineages: Name -> its classes in maturity order.
+        train: Rows to train on.
+        validation: Rows that say which epoch is best.
+    """
+
+    read: Callable[[np.ndarray], np.ndarray]
+    plain: Callable[[np.ndarray], np.ndarray]
+    labels: np.ndarray
+    lineages: dict[str, np.ndarray]
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Network, method and their compiled programs, which all folds share; made by `build`."""
+
+    model: nn.Module
+    variables: Any
+    method: Method
+    optimizer: optax.GradientTransformation
+    devices: Sequence[jax.Device]
+    step: Callable[..., TrainState]
+    embed: Callable[..., jax.Array]
+    refit: Callable[..., Any]
+
+
+def build(
+    model: nn.Module,
+    variables: Any,
+    method: Method,
+    optimizer: optax.GradientTransformation,
+    augment: Callable[[jax.Array, jax.Array], jax.Array],
+    devices: Sequence[jax.Device],
+    *,
+    normalize: bool = True,
+    norm_weight: float = 1e-3,
+) -> Learner:
+    """A learner; nothing is compiled before its first use.
+
+    Args:
+        model: Encoder, built with ``axis_name=step.AXIS``.
+        variables: Where training starts.
+        method: What is learnt.
+        optimizer: Of optax.
+        augment: See `step.make_train_step`.
+        devices: Batches are split evenly over them.
+        normalize: See `step.make_train_step`.
+        norm_weight: See `step.make_train_step`.
+    """
+    step = make_train_step(model, method, optimizer, augment, normalize=normalize, norm_weight=norm_weight)
+    return Learner(
+        model=model,
+        variables=variables,
+        method=method,
+        optimizer=optimizer,
+        devices=devices,
+        step=parallel.map_step(step, devices),
+        embed=parallel.map_embed(make_embed(model, normalize=normalize), devices),
+        refit=jax.jit(method.refit) if method.compiled else method.refit,
+    )
+
+
+def embed_cells(
+    embed: Callable[..., jax.Array],
+    mapped: TrainState,
+    plain: Callable[[np.ndarray], np.ndarray],
+    rows: np.ndarray,
+    batch: int,
+    devices: Sequence[jax.Device],
+) -> np.ndarray:
+    """Embeddings of some cells, in batches of one fixed shape.
+
+    Args:
+        embed: From `parallel.map_embed`.
+        mapped: State with a leading device axis.
+        plain: Rows Int[b] -> pixels [b, H, W, 3], as in `Cells`.
+        rows: Of which cells, Int[n].
+        batch: Cells at a time, a multiple of the number of devices.
+        devices: As given to `parallel.map_embed`.
+
+    Returns:
+        Float[n, D].
+    """
+
+    def fetch(z: jax.Array, valid: np.ndarray) -> np.ndarray:
+        return np.asarray(z).reshape(len(valid), -1)[valid]
+
+    parts, under_way = [], deque[tuple[jax.Array, np.ndarray]]()
+    for some, valid in eval_batches(rows, batch):
+        under_way.append((embed(mapped.params, mapped.batch_stats, parallel.share(plain(some), devices)), valid))
+        # The next batch is read while this one is computed; no third one piles up.
+        if len(under_way) > 1:
+            parts.append(fetch(*under_way.popleft()))
+    return np.concatenate([*parts, *(fetch(*one) for one in under_way)])
+
+
+def blank_state(learner: Learner, cells: Cells, head_key: jax.Array) -> TrainState:
+    """A state before the first step whose goal has its shapes but no values yet."""
+    pixels = jax.ShapeDtypeStruct(cells.plain(cells.train[:1]).shape, jnp.float32)
+    raw, _ = jax.eval_shape(lambda v, x: learner.model.apply(v, x, train=False), learner.variables, pixels)
+    z = jax.ShapeDtypeStruct((len(cells.train), raw.shape[-1]), raw.dtype)
+    y = jax.ShapeDtypeStruct((len(cells.train),), jnp.int32)
+    goal = jax.eval_shape(lambda z, y, key: learner.method.refit(z, y, None, key), z, y, head_key)
+    goal = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), goal)
+    return create(learner.variables, learner.method, learner.optimizer, goal, head_key, raw.shape[-1])
