@@ -78,8 +78,8 @@ class BaselineOptions:
     hog_block: int = 2
     """Side of a block, in cells: 2 for the paper's 4 cells per block, 4 for the other reading."""
     weights: tuple[str, ...] = ()
-    """Where networks begin, each by its name: resnet18=FILE.safetensors, efficientnet_lite0=imagenet; the others begin as
-    --init says."""
+    """Where networks begin, each by its name: resnet18=FILE.safetensors, efficientnet_lite0=imagenet; all others begin
+    as --init says."""
     jobs: int = 0
     """Processes at a time; 0 for as many as there are processors."""
     scheduler: str = ""

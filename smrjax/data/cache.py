@@ -3,11 +3,13 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,6 +154,7 @@ def write_cells(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(n, size, size, 3)
         )
         columns: dict[str, list[Any]] = {key: [] for key in ("label", "name", "group", "fold", "maturity")}
+        converted: Counter[str] = Counter()
         with (
             bar(n, "decoding", progress) as shown,
             ThreadPoolExecutor(os.cpu_count()) as threads,
@@ -162,9 +165,10 @@ def write_cells(
                 examples = source.__getitems__(range(start, min(start + _CHUNK, n)))
                 for column, values in columns.items():
                     values += [example[column] for example in examples]
-                pixels = threads.map(lambda example: _decode(example, size), examples)
-                for row, image in enumerate(pixels, start):
+                decoded = threads.map(lambda example: _decode(example, size), examples)
+                for row, (image, words) in enumerate(decoded, start):
                     images[row] = image
+                    converted.update(words)
                     shown.update()
         images.flush()
         del images
@@ -182,6 +186,8 @@ def write_cells(
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, folder)
+        for what, count in converted.items():
+            logging.getLogger(__name__).info("%d of %d images of %s are %s", count, n, name, what)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -197,11 +203,12 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _decode(example: dict[str, Any], size: int) -> np.ndarray:
-    from smrjax.data.decode import decode
+def _decode(example: dict[str, Any], size: int) -> tuple[np.ndarray, list[str]]:
+    """The image, and what was done to it in words."""
+    from smrjax.data.decode import conversions, decode
 
     try:
-        return decode(example["image"], size)
+        return decode(example["image"], size), conversions(example["image"], size)
     except OSError as error:
         name = example["name"].decode()
         raise InputError(f"{name}: cannot be read as an image ({error}); repair it or take it away") from None

@@ -44,16 +44,53 @@ def decode(data: bytes, size: int) -> np.ndarray:
     return np.asarray(rgb)
 
 
+def conversions(data: bytes, size: int) -> list[str]:
+    """What `decode` does to an image beside cutting and reducing it, in words; nothing for a usual colour image.
+
+    Args:
+        data: Of a file that `decode` reads.
+        size: Pixels a side.
+
+    Example:
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (8, 8)).save(file, "png")
+        >>> conversions(file.getvalue(), 16)
+        ['grey, repeated in three channels', 'smaller than 16 px, enlarged']
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        found = []
+        if _sixteen(image):
+            found.append("of 16 bits, of which the upper eight are taken")
+        if _transparent(image):
+            found.append("transparent in parts, laid on white")
+        if image.mode[0] in "1LIF":
+            found.append("grey, repeated in three channels")
+        if min(image.size) < size:
+            found.append(f"smaller than {size} px, enlarged")
+    return found
+
+
+def _sixteen(image) -> bool:
+    return image.mode.startswith("I;16") or image.mode == "I"
+
+
+def _transparent(image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
 def _to_rgb(image):
     """Any image of Pillow in mode RGB."""
     from PIL import Image
 
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if _sixteen(image):
         upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
         return Image.fromarray(upper.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise OSError("floating-point samples; save it with 8 or 16 bits")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if _transparent(image):
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,8 @@ def _read_class_folders(folder: Path) -> list[Record]:
         images = find_images(str(entry))
         if not images and any(name for _, _, files in os.walk(entry) for name in files if name[0] != "."):
             raise InputError(f"{entry}: has files, but no images ({', '.join(SUFFIXES)}); convert or move them")
+        if not images:
+            warnings.warn(f"{entry}: a class without images; it is left out", stacklevel=4)
         label = plain(entry.name)
         records += [Record(label + plain(image[len(str(entry)) :]), image, label) for image in images]
     if not records:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smrjax.data.decode import decode
+from smrjax.data.decode import conversions, decode
 
 
 def as_file(image, kind="png", **options):
@@ -122,3 +122,21 @@ def test_damaged_files(kind):
     for broken in (b"", b"not an image", data[: len(data) // 2], data[:20]):
         with pytest.raises(OSError):
             decode(broken, 16)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (Image.new("RGB", (16, 16)), []),
+        (Image.new("P", (16, 16)), []),
+        (Image.new("L", (16, 16)), ["grey"]),
+        (Image.new("1", (16, 16)), ["grey"]),
+        (Image.new("RGBA", (16, 16)), ["transparent"]),
+        (Image.new("LA", (16, 15)), ["transparent", "grey", "smaller than 16 px"]),
+        (Image.fromarray(np.zeros((16, 16), np.uint16)), ["16 bits", "grey"]),
+    ],
+    ids=lambda value: getattr(value, "mode", None),
+)
+def test_what_is_converted_is_said(image, words):
+    said = conversions(as_file(image), 16)
+    assert len(said) == len(words) and all(word in one for word, one in zip(words, said, strict=True))

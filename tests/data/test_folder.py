@@ -94,7 +94,8 @@ def test_folders_that_are_no_data_set(tmp_path, names, message):
 def test_empty_class_folder_is_passed_over(tmp_path):
     touch(tmp_path, "A/1.png", "B/1.png")
     (tmp_path / "C").mkdir()
-    assert read_folder(tmp_path)[1] == ("A", "B")
+    with pytest.warns(UserWarning, match="C: a class without images; it is left out"):
+        assert read_folder(tmp_path)[1] == ("A", "B")
 
 
 def test_no_such_folder(tmp_path):
