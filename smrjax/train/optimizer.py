@@ -39,4 +39,6 @@ def adamw_cosine(
 
 def adam(learning_rate: float) -> optax.GradientTransformation:
     """Adam whose learning rate is part of its state, so that trainings at different rates share one compiled step."""
-    return optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate)
+    # The other numbers stay constants: as arrays of float32, 1 - b2 would lose digits.
+    constants = ("b1", "b2", "eps", "eps_root")
+    return optax.inject_hyperparams(optax.adam, static_args=constants)(learning_rate=learning_rate)
