@@ -47,7 +47,8 @@ class DataOptions:
     """CSV file with the severity of every error, 1 to 5, rows true and columns predicted; by default the one that comes
     with smrjax and knows all classes, if there is one."""
     folds: int = 6
-    """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation."""
+    """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation (in baselines, validation is
+    an inner part of the others)."""
     only_folds: tuple[int, ...] = ()
     """Train these folds only, counted from 0; all if none is named, but of rendered cells under --preset quick the
     first three."""
