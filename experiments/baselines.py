@@ -24,7 +24,7 @@ from experiments.runs import digest_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax, stop_flag
 from experiments.tasks import choose
 from smrjax.classical.features import FEATURES, describe
-from smrjax.classical.search import SPACES, TITLES
+from smrjax.classical.search import CLASSIFIERS
 from smrjax.data.cache import cache_root
 from smrjax.data.folds import nested_folds
 from smrjax.encoders import ENCODERS
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from builtins import str as FeatureName
 else:
     FeatureName = tyro.extras.literal_type_from_choices([*FEATURES, *ENCODERS])
-    ClassifierName = tyro.extras.literal_type_from_choices(list(SPACES))
+    ClassifierName = tyro.extras.literal_type_from_choices(list(CLASSIFIERS))
     EncoderName = tyro.extras.literal_type_from_choices(list(ENCODERS))
 
 
@@ -55,7 +55,7 @@ class BaselineOptions:
     """Codes of the classes that are artefacts; by default those that the taxonomy calls so."""
     features: tuple[FeatureName, ...] = ("hog", "shog", "lbp")
     """hog; shog, the same of the image in polar coordinates; lbp; or the pooled output of a network by its name."""
-    classifiers: tuple[ClassifierName, ...] = tuple(SPACES)
+    classifiers: tuple[ClassifierName, ...] = tuple(CLASSIFIERS)
     """Linear SVM, RBF SVM, random forest (rfc), AdaBoost (abc), each on every feature."""
     networks: tuple[EncoderName, ...] = ("densenet_small",)
     """Networks with a softmax layer, trained as a whole."""
@@ -314,7 +314,7 @@ def search_all(config: Config, work: Work, folder: Path, at_once: int, should_st
             bar.total -= (len(own) - len(left)) * options.sets
             values = describe_all(config, work, feature, should_stop) if left else []
             for name, fold in left:
-                bar.set_description(f"{feature}, {TITLES[name]}, fold {fold}")
+                bar.set_description(f"{feature}, {CLASSIFIERS[name]}, fold {fold}")
                 nested.search_fold(
                     folder / f"{feature}-{name}" / f"fold_{fold}",
                     name,
@@ -384,7 +384,7 @@ def entries(config: Config, work: Work) -> list[Entry]:
     options = config.baselines
     return [
         *(
-            Entry(f"{feature}-{name}", feature, TITLES[name])
+            Entry(f"{feature}-{name}", feature, CLASSIFIERS[name])
             for feature in options.features
             for name in options.classifiers
         ),

@@ -48,7 +48,7 @@ def search_fold(
 
     Args:
         folder: Of this classifier, descriptor and fold.
-        name: Of the classifier, in `smrjax.classical.SPACES`.
+        name: Of the classifier, in `smrjax.classical.search.CLASSIFIERS`.
         described: Descriptors of all cells and of each round of copies, Float[N, d].
         judged: Labels, folds and how to score.
         fold: Which outer fold is tested.

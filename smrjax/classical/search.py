@@ -6,45 +6,54 @@ processes, or on the cluster, that `joblib.parallel_config` names around them.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import loguniform, randint
-from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
-from sklearn.metrics import make_scorer
-from sklearn.model_selection import ParameterSampler, RandomizedSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, LinearSVC
-from sklearn.tree import DecisionTreeClassifier
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 Params = dict[str, Any]
 Score = Callable[[np.ndarray, np.ndarray], float]
 
-WEIGHTS = [None, "balanced"]
-#: What is searched. The paper names the hyper-parameters; their ranges are ours, for descriptors of unit variance.
-SPACES: dict[str, Mapping[str, Any]] = {
-    "svm": {"C": loguniform(1e-5, 1), "class_weight": WEIGHTS},
-    "rbf": {"C": loguniform(1e-1, 1e3), "gamma": loguniform(1e-5, 1e-1), "class_weight": WEIGHTS},
-    "rfc": {"n_estimators": randint(50, 301), "max_depth": [None, *range(4, 33, 4)], "class_weight": WEIGHTS},
-    "abc": {"n_estimators": randint(10, 101), "learning_rate": loguniform(1e-2, 2)},
-}
-TITLES = {"svm": "linear SVM", "rbf": "RBF SVM", "rfc": "random forest", "abc": "AdaBoost"}
+#: The classifiers, and how they are called in tables.
+CLASSIFIERS = {"svm": "linear SVM", "rbf": "RBF SVM", "rfc": "random forest", "abc": "AdaBoost"}
 
 
-def classifier(name: str, params: Mapping[str, Any], *, seed: int) -> Pipeline:
+def spaces() -> dict[str, Mapping[str, Any]]:
+    """What is searched for each classifier, as distributions and lists.
+
+    The paper names the hyper-parameters; their ranges are ours, for descriptors of unit variance.
+    """
+    from scipy.stats import loguniform, randint
+
+    weights = [None, "balanced"]
+    return {
+        "svm": {"C": loguniform(1e-5, 1), "class_weight": weights},
+        "rbf": {"C": loguniform(1e-1, 1e3), "gamma": loguniform(1e-5, 1e-1), "class_weight": weights},
+        "rfc": {"n_estimators": randint(50, 301), "max_depth": [None, *range(4, 33, 4)], "class_weight": weights},
+        "abc": {"n_estimators": randint(10, 101), "learning_rate": loguniform(1e-2, 2)},
+    }
+
+
+def classifier(name: str, params: Mapping[str, Any], *, seed: int) -> "Pipeline":
     """A classifier of descriptors, which it first scales to zero mean and unit variance as its training part has them.
 
     Args:
-        name: Key of `SPACES`.
-        params: As drawn from there.
+        name: Among `CLASSIFIERS`.
+        params: As drawn from `spaces`.
         seed: Of what it does at random.
     """
+    from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC, LinearSVC
+
     kinds: dict[str, Callable[..., Any]] = {
         "svm": lambda **given: LinearSVC(random_state=seed, **given),
         "rbf": lambda **given: SVC(cache_size=500, **given),
         "rfc": lambda **given: RandomForestClassifier(random_state=seed, **given),
-        "abc": lambda **given: AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), random_state=seed, **given),
+        "abc": lambda **given: AdaBoostClassifier(random_state=seed, **given),
     }
     return Pipeline([("scale", StandardScaler()), ("classify", kinds[name](**params))])
 
@@ -53,7 +62,7 @@ def draw(name: str, sets: int, *, seed: int) -> list[Params]:
     """The sets of hyper-parameters of a search, JSON-safe; a longer list begins with the shorter one of its seed.
 
     Args:
-        name: Key of `SPACES`.
+        name: Among `CLASSIFIERS`.
         sets: How many.
         seed: Of the draw.
 
@@ -61,7 +70,9 @@ def draw(name: str, sets: int, *, seed: int) -> list[Params]:
         >>> draw("abc", 3, seed=0) == draw("abc", 5, seed=0)[:3]
         True
     """
-    drawn = ParameterSampler(SPACES[name], sets, random_state=seed)
+    from sklearn.model_selection import ParameterSampler
+
+    drawn = ParameterSampler(spaces()[name], sets, random_state=seed)
     return [{key: value.item() if hasattr(value, "item") else value for key, value in one.items()} for one in drawn]
 
 
@@ -81,7 +92,7 @@ def try_sets(
         x: Descriptors, Float[n, d].
         y: Int[n].
         parts: Rows to train on and rows to judge on, for every inner fold.
-        name: Key of `SPACES`.
+        name: Among `CLASSIFIERS`.
         sets: From `draw`.
         score: (true, predicted) -> number; higher is better.
         seed: Of what classifiers do at random.
@@ -89,6 +100,9 @@ def try_sets(
     Returns:
         For every set ``params``, ``scores`` (one an inner fold), ``score`` (their mean) and ``seconds``; JSON-safe.
     """
+    from sklearn.metrics import make_scorer
+    from sklearn.model_selection import RandomizedSearchCV
+
     if not sets:
         return []
     start = time.perf_counter()

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from smrjax.classical.search import SPACES, best_of, classifier, draw, try_sets
+from smrjax.classical.search import CLASSIFIERS, best_of, classifier, draw, spaces, try_sets
 
 
 def macro(true, predicted):
@@ -43,7 +43,7 @@ def test_scores_are_those_of_the_steps_done_by_hand(cells):
     assert best_of(tried)["score"] == max(one["score"] for one in tried)
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_classifier_learns_and_every_set_is_json(cells, name):
     x, y, parts = cells
     few = {"rfc": {"n_estimators": 20}, "abc": {"n_estimators": 20}}.get(name, {})
@@ -51,7 +51,7 @@ def test_every_classifier_learns_and_every_set_is_json(cells, name):
     tried = try_sets(x, y, parts, name, sets, score=macro, seed=0)
     assert json.loads(json.dumps(tried)) == tried
     assert best_of(tried)["score"] > 0.5
-    assert set(sets[0]) == set(SPACES[name])
+    assert set(sets[0]) == set(spaces()[name])
 
 
 def test_the_held_part_cannot_be_seen(cells):
@@ -65,11 +65,11 @@ def test_the_held_part_cannot_be_seen(cells):
     assert try_sets(moved, y, parts[:1], "svm", [{"C": 0.1}], score=macro, seed=0)[0]["score"] < 0.5
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_draws_follow_their_seed_and_stay_in_their_space(name):
     drawn = draw(name, 40, seed=3)
     assert drawn == draw(name, 40, seed=3) and drawn[:7] == draw(name, 7, seed=3) and drawn != draw(name, 40, seed=4)
-    for key, space in SPACES[name].items():
+    for key, space in spaces()[name].items():
         values = [one[key] for one in drawn]
         assert len({str(value) for value in values}) > 1
         if isinstance(space, list):
