@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from experiments.outcome import Judged
-from smrjax.evaluate import interval, m_score, macro_f1, score_report
+from experiments.summary import versions
+from smrjax.evaluate import interval, m_score, macro_f1
 from smrjax.report import baselines_figure, confusion_figure
 from smrjax.train.folder import atomic, read_json, write_json
 
@@ -37,7 +38,15 @@ class Entry:
     title: str
 
 
-def write_report(folder: Path, task: str, judged: Judged, entries: Sequence[Entry], folds: Sequence[int]) -> list[str]:
+def write_report(
+    folder: Path,
+    task: str,
+    judged: Judged,
+    entries: Sequence[Entry],
+    folds: Sequence[int],
+    *,
+    pictures: bool = True,
+) -> list[str]:
     """Write ``summary.json``, ``report.md`` and the pictures from the predictions of every method and fold.
 
     A method's F1 and m-score are those of the test cells of all folds together, as in the paper's Figure 2d, whose
@@ -52,7 +61,7 @@ def write_report(folder: Path, task: str, judged: Judged, entries: Sequence[Entr
         folder / "summary.json",
         {
             "task": task,
-            "cells": len(judged.cells),
+            "data": {"name": judged.cells.name, "sha256": judged.cells.digest, "cells": len(judged.cells)},
             "classes": list(taxonomy.classes),
             "folds": list(folds),
             "methods": {
@@ -60,20 +69,38 @@ def write_report(folder: Path, task: str, judged: Judged, entries: Sequence[Entr
             },
             "config": read_json(folder / "config.json"),
             "command": read_json(folder / "run.json")["command"],
+            "versions": versions(),
         },
     )
     table = _table(found, taxonomy.classes)
-    pictures = _draw(folder, task, judged, found)
-    config = read_json(folder / "config.json")["baselines"]
-    words = (
-        f"{len(judged.cells):,} cells, {len(taxonomy.classes)} classes; {len(folds)} of {len(judged.nested)} outer "
-        f"folds, {config['inner_folds']} inner folds; {config['sets']} sets of hyper-parameters for each classifier, "
-        f"feature and fold, {config['network_sets']} for each network, judged on {config['network_parts']} inner folds."
-    )
+    drawn = _draw(folder, task, judged, found) if pictures else []
+    words = _protocol(read_json(folder / "config.json"), judged, len(folds))
     with atomic(folder / "report.md") as temporary:
-        shown = "\n\n".join(f"![{path.stem}]({path.name})" for path in pictures)
+        shown = "\n\n".join(f"![{path.stem}]({path.name})" for path in drawn)
         temporary.write_text(f"# Baselines, task {task}\n\n{words}\n\n{table}\n\n{shown}\n", encoding="utf-8")
-    return ["", table, "", *map(str, [*pictures, folder / "report.md", folder / "summary.json"])]
+    return ["", table, "", *map(str, [*drawn, folder / "report.md", folder / "summary.json"])]
+
+
+def _protocol(config: dict[str, Any], judged: Judged, folds: int) -> str:
+    """How it was compared, in a paragraph."""
+    options, data = config["baselines"], config["data"]
+    words = (
+        f"{len(judged.cells):,} cells, {len(judged.taxonomy.classes)} classes; {folds} of {len(judged.nested)} outer "
+        f"folds, {options['inner_folds']} inner folds."
+    )
+    if options["features"] and options["classifiers"]:
+        words += (
+            f" Classifiers: {options['sets']} sets of hyper-parameters each, on every feature and fold; "
+            f"{options['copies']} turned copies of every training cell; {', '.join(options['features'])} of images of "
+            f"{options['descriptor_size']} px (of networks {data['image_size']} px)."
+        )
+    if options["networks"]:
+        words += (
+            f" Networks: {options['network_sets']} sets each, judged on {options['network_parts']} inner folds; "
+            f"{data['image_size']} px, {config['train']['epochs']} epochs at most; they begin with "
+            f"{', '.join(options['weights']) or config['encoder']['init']} weights."
+        )
+    return words
 
 
 def _gather(folder: Path, judged: Judged, folds: Sequence[int]) -> dict[str, Any]:
@@ -84,16 +111,7 @@ def _gather(folder: Path, judged: Judged, folds: Sequence[int]) -> dict[str, Any
         with open(folder / f"fold_{fold}" / "predictions.csv", newline="") as file:
             pairs.append(np.array([(place[row["true"]], place[row["predicted"]]) for row in csv.DictReader(file)]))
     true, predicted = np.concatenate(pairs).T
-    taxonomy = judged.taxonomy
-    scores = score_report(
-        true,
-        predicted,
-        classes=taxonomy.classes,
-        stage=taxonomy.stage(),
-        lineage_index=taxonomy.lineage_index(),
-        lineages=[line.name for line in taxonomy.lineages],
-        severity=judged.severity,
-    )
+    scores = judged.scores(true, predicted)
     results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]
     return {
         "scores": scores,
@@ -106,7 +124,7 @@ def _gather(folder: Path, judged: Judged, folds: Sequence[int]) -> dict[str, Any
 
 
 def _group(entry: Entry) -> str:
-    return GROUPS.get(entry.group) or NAMES[entry.group]
+    return GROUPS.get(entry.group) or NAMES.get(entry.group, entry.group)
 
 
 def _table(found: dict[Entry, dict[str, Any]], classes: Sequence[str]) -> str:
@@ -153,6 +171,6 @@ def _draw(folder: Path, task: str, judged: Judged, found: dict[Entry, dict[str, 
             class_names=taxonomy.titles,
             colours=taxonomy.colours,
             lineages=lineages,
-            title=f"Task {task}: {_group(best)}, {best.title}, the best by m-score",
+            title=f"Task {task}: {_group(best)}, {best.title}, the highest m-score on these cells",
         ),
     ]

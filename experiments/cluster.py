@@ -39,14 +39,20 @@ def workers(scheduler: str, jobs: int) -> Iterator[int]:
     try:
         client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"--scheduler {scheduler}: cannot be reached ({reason}); give HOST:PORT of one") from None
     with client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError(f"--scheduler {scheduler}: has no workers; start some with dask worker {scheduler}")
-        with parallel_config("dask"):
-            yield threads
+        try:
+            with parallel_config("dask"):
+                yield threads
+        except Exception as error:
+            # A scheduler that is gone, workers that died or lack smrjax: Dask has errors of its own for each.
+            if not type(error).__module__.startswith("distributed"):
+                raise
+            raise InputError(f"--scheduler {scheduler}: {error}; start it again, and go on with --resume") from error
 
 
 def processors() -> int:

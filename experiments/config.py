@@ -168,7 +168,9 @@ def parse(kind: type[T], presets: dict[str, T], argv: Sequence[str] | None = Non
     return tyro.cli(kind, default=presets[name], args=argv, prog=prog, description=text, config=(Flat,))
 
 
-def configure(kind: type[T], presets: dict[str, T], resolved: Callable[[T], T], *, prog: str, text: str) -> T:
+def configure(
+    kind: type[T], presets: dict[str, T], resolved: Callable[[T], T], *, prog: str, text: str, anew: str = ""
+) -> T:
     """The options of this run: those of the command line, or those that the run to be resumed was begun with.
 
     Args:
@@ -177,6 +179,7 @@ def configure(kind: type[T], presets: dict[str, T], resolved: Callable[[T], T], 
         resolved: Fills in every default that depends on another option, as config.json is to show it.
         prog: See `parse`.
         text: See `parse`.
+        anew: Name of a block that changes no result and is taken from the command line in a resumed run, too.
 
     Raises:
         InputError: as `parse` and `from_json`, and for options beside ``--resume``.
@@ -186,10 +189,11 @@ def configure(kind: type[T], presets: dict[str, T], resolved: Callable[[T], T], 
     if not folder:
         return resolved(config)
     default: Any = next(iter(presets.values()))
-    if config != replace(default, run=RunOptions(resume=folder)):
+    given = {anew: getattr(config, anew)} if anew else {}
+    if config != replace(default, run=RunOptions(resume=folder), **given):
         raise InputError("--resume takes all options from the run's config.json; give no others beside it")
     stored: Any = from_json(kind, read_json(Path(folder) / "config.json"))
-    return replace(stored, run=replace(stored.run, resume=folder))
+    return replace(stored, run=replace(stored.run, resume=folder), **given)
 
 
 def few_folds(preset: str, data: DataOptions) -> DataOptions:

@@ -1,6 +1,7 @@
 """Cross-validation of one method: train, assess and write each fold, then sum up; shared by all experiments."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,14 @@ from smrjax.train.state import TrainState
 from smrjax.train.step import unit
 
 
-def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: str) -> dict[str, Any]:
+def cross_validate(
+    blocks: Blocks,
+    prepared: Prepared,
+    folder: Path,
+    *,
+    title: str,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
     """Train and assess every fold that is not done yet, then write the summary and the pictures.
 
     Args:
@@ -34,6 +42,7 @@ def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: s
         prepared: From `prepare`, of the same options.
         folder: The run's folder.
         title: Name of the method, for tables and pictures.
+        should_stop: Asked between steps, where the caller listens to signals; None to listen here.
 
     Returns:
         The summary.
@@ -50,7 +59,7 @@ def cross_validate(blocks: Blocks, prepared: Prepared, folder: Path, *, title: s
     learner = _learner(blocks, prepared, steps)
     with (
         locked(folder),
-        stop_flag() as should_stop,
+        nullcontext(should_stop) if should_stop else stop_flag() as should_stop,
         tqdm(
             total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
         ) as bar,

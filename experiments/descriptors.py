@@ -17,6 +17,7 @@ from experiments.prepare import Augmentation
 from smrjax.classical.features import describe
 from smrjax.data import CellSet
 from smrjax.data.cache import cache_root, check_space, locked
+from smrjax.errors import InputError
 from smrjax.train.loop import Interrupted
 
 #: Raise it when descriptors change.
@@ -102,15 +103,26 @@ def descriptors(
         how = (settings, seed, copy) if copy else ()
         digest = hashlib.sha256(repr((FORMAT, cells.digest, identity, how)).encode()).hexdigest()
         path = cache_root(cache) / f"descriptors-{digest[:16]}.npy"
-        if not path.exists():
-            # Another run may be at the same descriptors: it finishes them, and this one then reads them.
-            with locked(path.with_suffix(".lock")):
-                if not path.exists():
-                    views = _views(cells.images, augment, seed, copy)
-                    words = f"{title}, turned copy {copy}" if copy else title
-                    _compute(path, len(cells), compute, views, words, should_stop)
-        found.append(np.load(path, mmap_mode="r"))
+        # Another run may be at the same descriptors: it finishes them, and this one then reads them.
+        with locked(path.with_suffix(".lock")):
+            if _read(path, len(cells)) is None:
+                views = _views(cells.images, augment, seed, copy)
+                words = f"{title}, turned copy {copy}" if copy else title
+                _compute(path, len(cells), compute, views, words, should_stop)
+        values = _read(path, len(cells))
+        if values is None:
+            raise InputError(f"{path}: was written but cannot be read back; check the disk or give another --cache")
+        found.append(values)
     return found
+
+
+def _read(path: Path, n: int) -> np.ndarray | None:
+    """Descriptors of n cells as a memory map; None where they are not there or damaged."""
+    try:
+        values = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return values if values.ndim == 2 and len(values) == n else None
 
 
 def _views(images: np.ndarray, augment: Augmentation, seed: int, copy: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -142,7 +154,7 @@ def _compute(
     """Write the descriptors of n cells, after those that an interrupted computation left in a file of plain numbers."""
     part = path.with_suffix(".part")
     width = next(iter(compute([views(np.arange(1))]))).shape[1]
-    check_space(path.parent, 8 * n * width)
+    check_space(path.parent, 8 * n * width, what="descriptors", less="fewer --copies")
     done = part.stat().st_size // (4 * width) if part.exists() else 0
     chunks = (views(np.arange(start, min(start + CHUNK, n))) for start in range(done, n, CHUNK))
     with (
@@ -159,5 +171,7 @@ def _compute(
     temporary = path.with_suffix(f".{os.getpid()}")
     with open(temporary, "wb") as whole:
         np.save(whole, np.fromfile(part, np.float32).reshape(n, width))
+        whole.flush()
+        os.fsync(whole.fileno())
     os.replace(temporary, path)
     part.unlink()

@@ -29,6 +29,11 @@ def inner_parts(inner: np.ndarray, copies: int) -> list[tuple[np.ndarray, np.nda
     return [(np.flatnonzero(every != k), np.flatnonzero(inner == k)) for k in range(int(inner.max()) + 1)]
 
 
+def seed_of(seed: int, fold: int) -> int:
+    """A seed for the search of an outer fold, one that NumPy's and scikit-learn's old generators take."""
+    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
 def search_fold(
     folder: Path,
     name: str,
@@ -55,7 +60,7 @@ def search_fold(
         sets: Of hyper-parameters to try.
         together: Try so many at a time.
         seed: Of the run.
-        bar: Moves on by one a set.
+        bar: Moves on by one a set; those that were tried before are taken off its total.
         should_stop: Asked between sets.
 
     Raises:
@@ -66,10 +71,10 @@ def search_fold(
     x = np.concatenate([values[known] for values in described])
     y = np.tile(judged.cells.labels[known], len(described))
     parts = inner_parts(inner[known], len(described) - 1)
-    drawn = draw(name, sets, seed=1000 * seed + fold)
+    drawn = draw(name, sets, seed=seed_of(seed, fold))
     folder.mkdir(parents=True, exist_ok=True)
     tried = read_json(folder / "search.json") if (folder / "search.json").exists() else []
-    bar.update(len(tried))
+    bar.total -= len(tried)
     while len(tried) < sets:
         if should_stop():
             raise Interrupted

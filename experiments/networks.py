@@ -7,14 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from experiments.config import TrainOptions
+from experiments.nested import seed_of
 from experiments.outcome import Judged, write_outcome
-from experiments.prepare import Parts, augmentation, devices_for
+from experiments.prepare import Parts, augmentation
 from smrjax.data.sampling import shuffled_batches
+from smrjax.errors import InputError
 from smrjax.evaluate import m_score
 from smrjax.evaluate.scores import M_SCORE_FLOOR
 from smrjax.method import network
@@ -43,17 +46,15 @@ def draw_sets(sets: int, *, seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def learner_of(model: Any, variables: Any, n_classes: int, options: TrainOptions) -> Learner:
+def learner_of(model: Any, variables: Any, n_classes: int, options: TrainOptions, devices: list[jax.Device]) -> Learner:
     """A network with its compiled programs, which all its trainings share.
 
     Args:
         model: Encoder without an embedding layer.
         variables: Where every training starts.
         n_classes: C.
-        options: Augmentation and devices.
-
-    Raises:
-        InputError: for devices that do not divide a batch.
+        options: Augmentation.
+        devices: As many as divide all `BATCHES`.
     """
     return build(
         model,
@@ -61,7 +62,7 @@ def learner_of(model: Any, variables: Any, n_classes: int, options: TrainOptions
         network(n_classes),
         adam(1.0),
         augmentation(options),
-        devices_for(options, min(BATCHES)),
+        devices,
         normalize=False,
         norm_weight=0.0,
     )
@@ -92,15 +93,16 @@ def search_fold(
         options: Epochs, patience, augmentation, devices and seed.
         sets: Of hyper-parameters to try.
         parts: Inner folds that judge each set.
-        bar: Moves on by one a training.
+        bar: Moves on by one an epoch; epochs left out are taken off its total.
         should_stop: Asked between steps.
 
     Raises:
         Interrupted: if it said so; the state of the training is on disk.
+        InputError: if every set diverges.
     """
     cells, inner = judged.cells, judged.nested[fold]
     n_inner = int(inner.max()) + 1
-    drawn = draw_sets(sets, seed=1000 * options.seed + fold)
+    drawn = draw_sets(sets, seed=seed_of(options.seed, fold))
     tried: list[dict[str, Any]] = []
 
     def run(target: Path, one: dict[str, Any], asked: np.ndarray, validation: int) -> tuple[np.ndarray, int]:
@@ -123,19 +125,29 @@ def search_fold(
                     score = m_score(cells.labels[asked], predicted)
                 except Diverged:
                     score, epochs = len(cells.classes) * float(np.log(M_SCORE_FLOOR)), 0
+                target.mkdir(parents=True, exist_ok=True)
                 write_json(target / "score.json", {"score": score, "epochs": epochs})
                 shutil.rmtree(target / "checkpoints", ignore_errors=True)
+            else:
+                bar.total -= options.epochs
             scores.append(read_json(target / "score.json")["score"])
-            bar.update()
         tried.append({"params": one, "scores": scores, "score": float(np.mean(scores))})
     write_json(folder / "search.json", tried)
-    best = max(tried, key=lambda one: one["score"])
-    test = np.flatnonzero(inner < 0)
-    predicted, epochs = run(folder / "best", best["params"], test, 0)
-    bar.update()
-    about = {"params": best["params"], "inner_m_score": best["score"], "sets": sets, "epochs": epochs}
-    write_outcome(folder, judged, fold, predicted, about)
-    shutil.rmtree(folder / "best" / "checkpoints", ignore_errors=True)
+    # The best set that does not diverge on the larger training part either.
+    for one in sorted(tried, key=lambda one: -one["score"]):
+        target = folder / f"best_{tried.index(one)}"
+        try:
+            predicted, epochs = run(target, one["params"], np.flatnonzero(inner < 0), 0)
+        except Diverged:
+            bar.total += options.epochs
+            continue
+        about = {"params": one["params"], "inner_m_score": one["score"], "sets": sets, "epochs": epochs}
+        write_outcome(folder, judged, fold, predicted, about)
+        shutil.rmtree(target / "checkpoints", ignore_errors=True)
+        return
+    raise InputError(
+        f"{folder}: every set of hyper-parameters diverged; begin a run with more --network-sets, or without it"
+    )
 
 
 def _train_and_predict(
@@ -162,10 +174,21 @@ def _train_and_predict(
     )
     cells = Cells(images.__getitem__, images.__getitem__, judged.cells.labels, {}, rows, held)
 
+    def on_start(done: int) -> None:
+        bar.total -= done // plan.steps
+
     def on_epoch(row: dict[str, Any]) -> None:
+        bar.update()
         bar.set_postfix_str(f"epoch {row['epoch'] + 1}, validation macro-F {row['macro_f1']:.3f}")
 
-    state, history = train(learner, cells, plan, target, on_epoch=on_epoch, should_stop=should_stop)
+    others = bar.total - bar.n - options.epochs
+    try:
+        state, history = train(
+            learner, cells, plan, target, on_start=on_start, on_epoch=on_epoch, should_stop=should_stop
+        )
+    finally:
+        # An early stop leaves epochs out; they count neither as done nor as left.
+        bar.total = bar.n + others
     mapped = parallel.replicate(state, devices)
     z = embed_cells(learner.embed, mapped, images.__getitem__, asked, embed_batch, devices)
     assert learner.method.predict is not None

@@ -29,6 +29,19 @@ class Judged:
     nested: np.ndarray
     severity: np.ndarray | None
 
+    def scores(self, true: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+        """All scores of some cells, see `smrjax.evaluate.score_report`."""
+        taxonomy = self.taxonomy
+        return score_report(
+            true,
+            predicted,
+            classes=taxonomy.classes,
+            stage=taxonomy.stage(),
+            lineage_index=taxonomy.lineage_index(),
+            lineages=[line.name for line in taxonomy.lineages],
+            severity=self.severity,
+        )
+
 
 def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray, about: dict[str, Any]) -> None:
     """Score the test part of an outer fold and write ``predictions.csv``, then ``result.json``, which ends the fold.
@@ -40,20 +53,12 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
         predicted: Class of each test cell in order, Int[n].
         about: Whatever else is to be known, JSON-safe.
     """
-    cells, taxonomy = judged.cells, judged.taxonomy
+    cells = judged.cells
     test = np.flatnonzero(judged.nested[fold] < 0)
     with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["path", "true", "predicted"])
         for row, label in zip(test, predicted, strict=True):
             writer.writerow([cells.names[row], cells.classes[cells.labels[row]], cells.classes[label]])
-    scores = score_report(
-        cells.labels[test],
-        np.asarray(predicted),
-        classes=cells.classes,
-        stage=taxonomy.stage(),
-        lineage_index=taxonomy.lineage_index(),
-        lineages=[line.name for line in taxonomy.lineages],
-        severity=judged.severity,
-    )
+    scores = judged.scores(cells.labels[test], np.asarray(predicted))
     write_json(folder / "result.json", {"fold": fold, **about, "scores": scores})

@@ -1,8 +1,8 @@
 """Representation-learning methods on the folds of the baselines, so that a reader sees what each of them buys."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,22 +12,35 @@ from experiments.guides_report import title_of
 from experiments.outcome import Judged
 from experiments.prepare import Blocks, Parts, Prepared, equip
 from smrjax.errors import InputError
+from smrjax.guides import find_matrix
 from smrjax.method import Method, softmax, tml
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import read_json, write_json
+from smrjax.train.loop import Interrupted
 
 NAMES = ("tml", "softmax", "smr", "guides")
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """A method that learns embeddings, for an SVM to classify."""
+    """A method that learns embeddings, for an SVM to classify.
+
+    Attributes:
+        title: In tables.
+        prepared: What its training works with, the method included.
+        places: Of the classes, Float[C, 2], for a method that follows a guide.
+    """
 
     title: str
-    method: Method
+    prepared: Prepared
+    places: np.ndarray | None
 
 
-def learnt(names: tuple[str, ...], blocks: Blocks, taxonomy: Taxonomy) -> dict[str, Learnt]:
+#: Title, method, and the places of a guide.
+Named = tuple[str, Method, np.ndarray | None]
+
+
+def learnt(names: tuple[str, ...], blocks: Blocks, taxonomy: Taxonomy) -> dict[str, Named]:
     """The methods of those names, at the defaults of their own experiments.
 
     Args:
@@ -49,17 +62,23 @@ def learnt(names: tuple[str, ...], blocks: Blocks, taxonomy: Taxonomy) -> dict[s
     return found
 
 
-def _learnt(name: str, blocks: Blocks, taxonomy: Taxonomy) -> Learnt:
+def _learnt(name: str, blocks: Blocks, taxonomy: Taxonomy) -> Named:
     if name == "tml":
-        return Learnt("TML", tml())
+        return "TML", tml(), None
     if name == "softmax":
-        return Learnt("Softmax", softmax(len(taxonomy.classes)))
+        return "Softmax", softmax(len(taxonomy.classes)), None
     if name == "smr":
         config = smr.resolved(smr.Config())
-        return Learnt(smr.title(config), smr.method_of(config.smr, taxonomy))
+        return smr.title(config), smr.method_of(config.smr, taxonomy), None
     options = guides.Config(data=blocks.data, train=blocks.train)
+    if find_matrix(options.guides.matrix, taxonomy.classes) is None:
+        raise InputError(
+            "smrjax has no similarity matrix of these classes; leave guides out here, and train them by "
+            "experiments.guides with --matrix-file"
+        )
     (guide, places), *_ = guides.lay_out(options, taxonomy).items()
-    return Learnt(f"Guide {title_of(guide)}", guides.method_of(options.guides, places, options.guides.loss[0]))
+    method = guides.method_of(options.guides, places, options.guides.loss[0])
+    return f"Guide {title_of(guide)}", method, places
 
 
 def outer_parts(inner: np.ndarray) -> Parts:
@@ -67,25 +86,34 @@ def outer_parts(inner: np.ndarray) -> Parts:
     return np.flatnonzero(inner > 0), np.flatnonzero(inner == 0), np.flatnonzero(inner < 0)
 
 
-def equip_learnt(blocks: Blocks, judged: Judged, some: dict[str, Learnt]) -> Prepared | None:
-    """What all of these trainings work with but their method; None without methods.
+def equip_learnt(blocks: Blocks, judged: Judged, named: dict[str, Named]) -> dict[str, Learnt]:
+    """The methods with everything that their trainings work with.
 
     Raises:
         InputError: for options that do not fit.
     """
-    if not some:
-        return None
+    if not named:
+        return {}
     parts = [outer_parts(inner) for inner in judged.nested]
-    first = next(iter(some.values())).method
-    return equip(blocks, judged.cells, judged.taxonomy, first, judged.nested, parts)
+    any_method = next(iter(named.values()))[1]
+    shared = equip(blocks, judged.cells, judged.taxonomy, any_method, judged.nested, parts)
+    return {
+        name: Learnt(title, replace(shared, method=method), places) for name, (title, method, places) in named.items()
+    }
 
 
-def run_learnt(blocks: Blocks, prepared: Prepared, folder: Path, name: str, one: Learnt) -> dict[str, Any]:
-    """Train one method on every outer fold, in a run folder of its own, unless it is finished; its summary."""
+def run_learnt(blocks: Blocks, one: Learnt, folder: Path, name: str, should_stop: Callable[[], bool]) -> None:
+    """Train one method on every outer fold, in a run folder of its own, unless it is finished.
+
+    Raises:
+        Interrupted: if ``should_stop`` said so.
+    """
     own = folder / name
     if (own / "summary.json").exists():
-        return read_json(own / "summary.json")
+        return
+    if should_stop():
+        raise Interrupted
     own.mkdir(exist_ok=True)
     for file in ("config.json", "run.json"):
         write_json(own / file, read_json(folder / file))
-    return cross_validate(blocks, replace(prepared, method=one.method), own, title=one.title)
+    cross_validate(blocks, one.prepared, own, title=one.title, should_stop=should_stop)

@@ -20,6 +20,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "scikit-image",
     "umap-learn",
     "numba",
     "networkx",
@@ -50,7 +51,7 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
         "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
         "command": run["command"],
         "severity": run["severity"],
-        "versions": {"python": platform.python_version(), "smrjax": smrjax.__version__} | _versions(),
+        "versions": versions(),
     }
     write_json(folder / "summary.json", summary)
     _merge_predictions(folder, folds)
@@ -61,8 +62,10 @@ def _defined(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
-def _versions() -> dict[str, str]:
-    return {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"] in PACKAGES}
+def versions() -> dict[str, str]:
+    """Of Python, smrjax and the packages that decide about results."""
+    found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"] in PACKAGES}
+    return {"python": platform.python_version(), "smrjax": smrjax.__version__} | found
 
 
 def _flatten(scores: dict[str, Any], prefix: str = "") -> dict[str, Any]:

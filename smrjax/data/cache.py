@@ -42,8 +42,14 @@ def cache_root(cache_dir: str | Path | None = None) -> Path:
     return root.resolve()
 
 
-def check_space(root: Path, need: int) -> None:
+def check_space(root: Path, need: int, *, what: str = "decoded images", less: str = "a smaller --image-size") -> None:
     """Make sure that so many bytes fit: a memory map on a full disk ends the process, not with an error.
+
+    Args:
+        root: Folder on the disk.
+        need: Bytes.
+        what: Needs them.
+        less: Would need fewer.
 
     Raises:
         InputError: if they do not.
@@ -51,8 +57,8 @@ def check_space(root: Path, need: int) -> None:
     free = shutil.disk_usage(root).free
     if free < need + 2**24:
         raise InputError(
-            f"{root}: decoded images need {need / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; "
-            "make room, use a smaller --image-size, or give another folder by --cache"
+            f"{root}: {what} need {need / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; "
+            f"make room, use {less}, or give another folder by --cache"
         )
 
 

@@ -1,6 +1,7 @@
 """The bytes of an image file to the square that a network sees."""
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -62,26 +63,31 @@ def conversions(data: bytes, size: int) -> list[str]:
 
     with Image.open(io.BytesIO(data)) as image:
         found = []
-        if _sixteen(image):
+        if _sixteen(image) or _colour_of_sixteen(image):
             found.append("of 16 bits, of which the upper eight are taken")
-        if _transparent(image):
+        if _transparent(image) and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
             found.append("transparent in parts, laid on white")
-        if image.mode[0] in "1LIF":
+        if image.mode in ("1", "L", "LA", "La") or image.mode[0] in "IF":
             found.append("grey, repeated in three channels")
         if min(image.size) < size:
             found.append(f"smaller than {size} px, enlarged")
     return found
 
 
-def _sixteen(image) -> bool:
+def _sixteen(image: Any) -> bool:
     return image.mode.startswith("I;16") or image.mode == "I"
 
 
-def _transparent(image) -> bool:
+def _colour_of_sixteen(image: Any) -> bool:
+    """Pillow reads the upper eight bits of these by itself; only the way it will read says so."""
+    return any(";16" in str(tile) for tile in image.tile)
+
+
+def _transparent(image: Any) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
-def _to_rgb(image):
+def _to_rgb(image: Any) -> Any:
     """Any image of Pillow in mode RGB."""
     from PIL import Image
 

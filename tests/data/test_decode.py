@@ -132,6 +132,8 @@ def test_damaged_files(kind):
         (Image.new("L", (16, 16)), ["grey"]),
         (Image.new("1", (16, 16)), ["grey"]),
         (Image.new("RGBA", (16, 16)), ["transparent"]),
+        (Image.new("RGBA", (16, 16), "red"), []),
+        (Image.new("RGBA", (16, 16), "red"), []),
         (Image.new("LA", (16, 15)), ["transparent", "grey", "smaller than 16 px"]),
         (Image.fromarray(np.zeros((16, 16), np.uint16)), ["16 bits", "grey"]),
     ],

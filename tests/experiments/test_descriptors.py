@@ -118,3 +118,11 @@ def test_a_networks_descriptor_is_its_pooled_output(cells, tmp_path):
     rows = [0, CHUNK, len(cells) - 1]
     _, stages = model.apply(variables, cells.images[rows].astype(np.float32))
     np.testing.assert_allclose(found[rows], np.asarray(stages["block2"]).mean((1, 2)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_damaged_file_is_computed_again(cells, tmp_path):
+    (whole,) = run(cells, tmp_path)
+    expected = np.array(whole)
+    (path,) = tmp_path.glob("*.npy")
+    path.write_bytes(path.read_bytes()[:1000])
+    np.testing.assert_array_equal(run(cells, tmp_path)[0], expected)

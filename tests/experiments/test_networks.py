@@ -1,5 +1,6 @@
 """Plain networks through the shared loop."""
 
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +16,7 @@ from smrjax.data.sampling import shuffled_batches
 from smrjax.method import network
 from smrjax.train import parallel
 from smrjax.train.learner import build, embed_cells
-from smrjax.train.loop import Diverged, train
+from smrjax.train.loop import Diverged, Interrupted, train
 from smrjax.train.optimizer import adam
 from tests.train import toy
 
@@ -87,3 +88,23 @@ def test_drawn_rates_are_even_on_a_logarithmic_scale():
     assert rates.std() == pytest.approx((high - low) / np.sqrt(12), abs=0.1)
     counts = np.unique([one["batch"] for one in drawn], return_counts=True)
     assert counts[0].tolist() == sorted(BATCHES) and counts[1].min() > 900
+
+
+@pytest.mark.parametrize("stops", [[1], [4, 9]])
+def test_resumed_equals_uninterrupted(tmp_path, stops):
+    """Stopped in the middle of an epoch and at its end, the rate in the optimiser's state: the same bits."""
+    whole, rows = train(learner(), toy.cells(), PLAN, tmp_path / "whole")
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+
+    for stop in stops:
+        with pytest.raises(Interrupted):
+            how = {"on_step": count, "should_stop": lambda stop=stop: steps >= stop}
+            train(learner(), toy.cells(), PLAN, tmp_path / "parts", **how)
+    parts, again = train(learner(), toy.cells(), PLAN, tmp_path / "parts")
+    assert json.dumps(rows) == json.dumps(again)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
