@@ -201,11 +201,15 @@ def write_cells(
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time build an entry of the cache; others wait for it."""
+    """Let one process at a time build an entry of the cache; others wait for it, and say so."""
     import fcntl
 
     with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            logging.getLogger(__name__).info("another run is writing %s; waiting for it", path)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
