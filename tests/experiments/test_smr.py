@@ -321,7 +321,7 @@ def test_real_cells(real_data, tmp_path):
     done = run(
         *["--data", str(tmp_path / "pbc"), "--lineages", "neutrophil=PMY,MY,MMY,BNE,SNE", "--curve", "svd"],
         *["--image-size", "16", "--epochs", "1", "--folds", "3", "--only-folds", "0", "--out", str(tmp_path)],
-        *["--name", "real", "--tta"],
+        *["--name", "real", "--tta", "--encoder", "densenet_tiny"],
     )
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads((tmp_path / "smr" / "real" / "summary.json").read_text())
