@@ -65,6 +65,8 @@ def leave(main: Callable[[], None]) -> None:
     log, handler = logging.getLogger("smrjax"), _AboveTheBar()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    # Some packages give the root logger a handler of its own, which would say everything again.
+    log.propagate = False
     try:
         with warnings.catch_warnings():
             # One line, without the place in the code that a user cannot mend.
@@ -81,3 +83,4 @@ def leave(main: Callable[[], None]) -> None:
         raise SystemExit(130) from None
     finally:
         log.removeHandler(handler)
+        log.propagate = True
