@@ -91,12 +91,12 @@ def _protocol(config: dict[str, Any], judged: Judged, folds: int) -> str:
     if options["features"] and options["classifiers"]:
         words += (
             f" Classifiers: {options['sets']} sets of hyper-parameters each, on every feature and fold; "
-            f"{options['copies']} turned copies of every training cell; {', '.join(options['features'])} of images of "
+            f"turned copies of every training cell: {options['copies']}; {', '.join(options['features'])} of images of "
             f"{options['descriptor_size']} px (of networks {data['image_size']} px)."
         )
     if options["networks"]:
         words += (
-            f" Networks: {options['network_sets']} sets each, judged on {options['network_parts']} inner folds; "
+            f" Networks: {options['network_sets']} sets each, inner folds that judge a set: {options['network_parts']}; "
             f"{data['image_size']} px, {config['train']['epochs']} epochs at most; they begin with "
             f"{', '.join(options['weights']) or config['encoder']['init']} weights."
         )

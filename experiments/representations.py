@@ -69,7 +69,8 @@ def _learnt(name: str, blocks: Blocks, taxonomy: Taxonomy) -> Named:
         return "Softmax", softmax(len(taxonomy.classes)), None
     if name == "smr":
         config = smr.resolved(smr.Config())
-        return smr.title(config), smr.method_of(config.smr, taxonomy), None
+        title = f"SMR {config.smr.loss}, {config.smr.curve.replace('bezier', 'Bézier')}"
+        return title, smr.method_of(config.smr, taxonomy), None
     options = guides.Config(data=blocks.data, train=blocks.train)
     if find_matrix(options.guides.matrix, taxonomy.classes) is None:
         raise InputError(
