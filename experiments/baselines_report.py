@@ -97,8 +97,8 @@ def _protocol(config: dict[str, Any], judged: Judged, folds: int) -> str:
     if options["networks"]:
         words += (
             f" Networks: {options['network_sets']} sets each, inner folds that judge a set: "
-            f"{options['network_parts']}; {data['image_size']} px, {config['train']['epochs']} epochs at most; they begin "
-            f"with {', '.join(options['weights']) or config['encoder']['init']} weights."
+            f"{options['network_parts']}; {data['image_size']} px, {config['train']['epochs']} epochs at most; weights "
+            f"at first: {', '.join(options['weights']) or config['encoder']['init']}."
         )
     return words
 
