@@ -6,7 +6,7 @@ import flax.linen as nn
 
 from smrjax.encoders.densenet import densenet121, densenet_small, densenet_tiny
 from smrjax.encoders.efficientnet import EfficientNetLite0
-from smrjax.encoders.resnet import resnet18, resnet152
+from smrjax.encoders.resnet import resnet18, resnet50, resnet152, resnet_tiny, resnext50_32x4d, resnext_tiny
 from smrjax.encoders.torch_weights import load_torch_weights
 
 #: name -> (embedding_dim, dropout, dtype, frozen_stages, axis_name) -> module; see `densenet.DenseNet`.
@@ -16,7 +16,11 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "densenet_tiny": densenet_tiny,
     "efficientnet_lite0": EfficientNetLite0,
     "resnet18": resnet18,
+    "resnet50": resnet50,
     "resnet152": resnet152,
+    "resnet_tiny": resnet_tiny,
+    "resnext50_32x4d": resnext50_32x4d,
+    "resnext_tiny": resnext_tiny,
 }
 
 __all__ = ["ENCODERS", "load_torch_weights"]

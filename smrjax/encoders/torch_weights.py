@@ -82,14 +82,18 @@ _KEYS: dict[str, Callable[[VariablePath, Mapping[str, Any]], str]] = {
     "densenet121": densenet_key,
     "efficientnet_lite0": efficientnet_key,
     "resnet18": resnet_key,
+    "resnet50": resnet_key,
     "resnet152": resnet_key,
+    "resnext50_32x4d": resnet_key,
 }
 _CLASSIFIERS = ("classifier.weight", "classifier.bias", "_fc.weight", "_fc.bias", "fc.weight", "fc.bias")
 #: Repositories of the model hub with torchvision's first ImageNet weights.
 _HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
+    "resnet50": "timm/resnet50.tv_in1k",
     "resnet152": "timm/resnet152.tv_in1k",
+    "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
 }
 
 

@@ -18,6 +18,7 @@ TINY = {
     "efficientnet": partial(EfficientNetLite0, embedding_dim=5),
     "resnet": tiny_resnet,
     "resnet_bottleneck": partial(tiny_resnet, bottleneck=True),
+    "resnext": partial(ENCODERS["resnext_tiny"], embedding_dim=5, layers=(1, 1)),
 }
 IMAGES = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)), jnp.float32)
 
@@ -31,7 +32,9 @@ PUBLISHED = {
     "densenet121": 7_978_856,
     "efficientnet_lite0": 4_652_008,
     "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
     "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
 }
 
 

@@ -8,6 +8,11 @@ import numpy as np
 GOLDEN = Path(__file__).with_name("golden.npz")
 #: Both parities at most depths, and not square.
 SIZE = (44, 51)
+#: Tiny networks, and the ones of their kind whose weights are published.
+TINY = {
+    "resnet_tiny": "resnet50",
+    "resnext_tiny": "resnext50_32x4d",
+}
 
 
 def make_state(shapes, seed=0):
@@ -31,6 +36,11 @@ def make_state(shapes, seed=0):
             value = value / 5
         state[name] = value if value.dtype == np.int64 else value.astype(np.float32)
     return state
+
+
+def size_of(name):
+    """Of the images that a network's stored answers are for."""
+    return SIZE
 
 
 def make_images(size=SIZE, batch=2):

@@ -1,0 +1,19 @@
+"""The reference networks, written with torch alone: names of torchvision and timm, and the features of each stage."""
+
+from functools import partial
+
+from tests.encoders.torch_models.densenet import DenseNet121
+from tests.encoders.torch_models.efficientnet import EfficientNetLite0
+from tests.encoders.torch_models.resnet import ResNet
+
+NETWORKS = {
+    "densenet121": DenseNet121,
+    "efficientnet_lite0": EfficientNetLite0,
+    "resnet18": partial(ResNet, (2, 2, 2, 2), False),
+    "resnet50": partial(ResNet, (3, 4, 6, 3), True),
+    "resnet152": partial(ResNet, (3, 8, 36, 3), True),
+    "resnet_tiny": partial(ResNet, (1, 2), True, first=8),
+    "resnext50_32x4d": partial(ResNet, (3, 4, 6, 3), True, groups=32, base_width=4),
+    # 8 channels x 16 / 64 = 2 a group.
+    "resnext_tiny": partial(ResNet, (1, 2), True, first=8, groups=6, base_width=16),
+}
