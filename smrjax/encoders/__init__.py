@@ -8,6 +8,7 @@ from smrjax.encoders.densenet import densenet121, densenet_small, densenet_tiny
 from smrjax.encoders.efficientnet import EfficientNetLite0
 from smrjax.encoders.resnet import resnet18, resnet50, resnet152, resnet_tiny, resnext50_32x4d, resnext_tiny
 from smrjax.encoders.torch_weights import load_torch_weights
+from smrjax.encoders.vgg import vgg19_bn, vgg_tiny
 
 #: name -> (embedding_dim, dropout, dtype, frozen_stages, axis_name) -> module; see `densenet.DenseNet`.
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
@@ -21,6 +22,8 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet_tiny": resnet_tiny,
     "resnext50_32x4d": resnext50_32x4d,
     "resnext_tiny": resnext_tiny,
+    "vgg19_bn": vgg19_bn,
+    "vgg_tiny": vgg_tiny,
 }
 
 __all__ = ["ENCODERS", "load_torch_weights"]

@@ -183,13 +183,33 @@ def batch_norm(
     )
 
 
+def drop_rows(key: jax.Array, x: jax.Array, rate: float, axis_name: str | None) -> jax.Array:
+    """Dropout; each device of an axis drops what one device alone would drop of its rows.
+
+    Args:
+        key: The same on all devices.
+        x: [B, C], this device's rows.
+        rate: Share set to zero; the rest grows to keep the mean.
+        axis_name: Device axis, or None.
+
+    Returns:
+        [B, C].
+    """
+    rows, features = x.shape
+    devices = 1 if axis_name is None else lax.axis_size(axis_name)
+    keep = jax.random.bernoulli(key, 1 - rate, (devices * rows, features))
+    if axis_name is not None:
+        keep = lax.dynamic_slice_in_dim(keep, lax.axis_index(axis_name) * rows, rows)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
 class Head(nn.Module):
     """Global mean, dropout and a linear layer, in float32 whatever the features are.
 
     Attributes:
         features: Size of the embedding; 0 for the pooled features themselves.
         dropout: Share of the pooled features set to zero in training.
-        axis_name: Device axis; each device then drops what one device alone would drop of its rows.
+        axis_name: Device axis; see `drop_rows`.
     """
 
     features: int
@@ -201,12 +221,7 @@ class Head(nn.Module):
         """[B, H, W, C] -> [B, features], or [B, C] for features 0."""
         pooled = x.mean((1, 2), dtype=jnp.float32)
         if train and self.dropout:
-            rows, features = pooled.shape
-            devices = 1 if self.axis_name is None else lax.axis_size(self.axis_name)
-            keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.dropout, (devices * rows, features))
-            if self.axis_name is not None:
-                keep = lax.dynamic_slice_in_dim(keep, lax.axis_index(self.axis_name) * rows, rows)
-            pooled = jnp.where(keep, pooled / (1 - self.dropout), 0)
+            pooled = drop_rows(self.make_rng("dropout"), pooled, self.dropout, self.axis_name)
         return nn.Dense(self.features)(pooled) if self.features else pooled
 
 

@@ -10,6 +10,7 @@ from smrjax.encoders.densenet import DenseNet
 from smrjax.encoders.efficientnet import EfficientNetLite0
 from smrjax.encoders.layers import Head
 from smrjax.encoders.resnet import ResNet
+from smrjax.encoders.vgg import adaptive_mean
 
 tiny_densenet = partial(DenseNet, embedding_dim=5, blocks=(1, 2), growth=4, stem_features=6, stem_kernel=3)
 tiny_resnet = partial(ResNet, embedding_dim=5, layers=(1, 1), width=8)
@@ -18,6 +19,7 @@ TINY = {
     "efficientnet": partial(EfficientNetLite0, embedding_dim=5),
     "resnet": tiny_resnet,
     "resnet_bottleneck": partial(tiny_resnet, bottleneck=True),
+    "vgg": partial(ENCODERS["vgg_tiny"], embedding_dim=5),
     "resnext": partial(ENCODERS["resnext_tiny"], embedding_dim=5, layers=(1, 1)),
 }
 IMAGES = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)), jnp.float32)
@@ -35,6 +37,7 @@ PUBLISHED = {
     "resnet50": 25_557_032,
     "resnet152": 60_192_808,
     "resnext50_32x4d": 25_028_904,
+    "vgg19_bn": 143_678_248,
 }
 
 
@@ -51,7 +54,7 @@ def test_stages_are_named_in_order_and_own_all_parameters(name):
     assert z.shape == (1, 7) and z.dtype == jnp.float32
     assert {*stages, "head"} == set(model.stage_names)
     assert set(variables["params"]) == set(model.stage_names)
-    heights = [stages[stage].shape[1] for stage in model.stage_names[:-1]]
+    heights = [stages[stage].shape[1] for stage in model.stage_names[:-1] if stage != "hidden"]
     assert heights == sorted(heights, reverse=True) and heights[-1] >= 2
 
 
@@ -170,6 +173,21 @@ def test_an_embedding_of_size_zero_is_the_pooled_features():
     model = tiny_densenet(embedding_dim=0)
     z, stages = jax.jit(model.apply)(tiny_variables("densenet"), IMAGES)
     np.testing.assert_allclose(z, np.asarray(stages["block2"]).mean((1, 2)), rtol=1e-5)
+
+
+def test_a_vgg_without_an_embedding_layer_gives_its_hidden_features():
+    z, stages = jax.jit(TINY["vgg"](embedding_dim=0).apply)(tiny_variables("vgg"), IMAGES)
+    assert z.shape == (4, 12)
+    np.testing.assert_array_equal(z, np.asarray(stages["hidden"])[:, 0, 0])
+
+
+@pytest.mark.parametrize(("size", "cells"), [((7, 7), 7), ((2, 3), 7), ((14, 9), 7), ((15, 5), 3), ((1, 4), 3)])
+def test_adaptive_means_are_a_loop_over_torchs_cells(size, cells):
+    """Cell i of n over H rows: floor(i H / n) to ceil((i + 1) H / n), of torch's ``adaptive_avg_pool2d``."""
+    x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    parts = [[slice(i * n // cells, -((-(i + 1) * n) // cells)) for i in range(cells)] for n in size]
+    means = [[x[:, rows, columns].mean((1, 2)) for columns in parts[1]] for rows in parts[0]]
+    np.testing.assert_allclose(adaptive_mean(jnp.asarray(x), cells), np.array(means).transpose(2, 0, 1, 3), atol=1e-6)
 
 
 def test_dropout_over_devices_is_that_of_one_device():

@@ -12,6 +12,7 @@ SIZE = (44, 51)
 TINY = {
     "resnet_tiny": "resnet50",
     "resnext_tiny": "resnext50_32x4d",
+    "vgg_tiny": "vgg19_bn",
 }
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from tests.encoders.torch_models.densenet import DenseNet121
 from tests.encoders.torch_models.efficientnet import EfficientNetLite0
 from tests.encoders.torch_models.resnet import ResNet
+from tests.encoders.torch_models.vgg import VGG
 
 NETWORKS = {
     "densenet121": DenseNet121,
@@ -16,4 +17,6 @@ NETWORKS = {
     "resnext50_32x4d": partial(ResNet, (3, 4, 6, 3), True, groups=32, base_width=4),
     # 8 channels x 16 / 64 = 2 a group.
     "resnext_tiny": partial(ResNet, (1, 2), True, first=8, groups=6, base_width=16),
+    "vgg19_bn": partial(VGG, [(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)]),
+    "vgg_tiny": partial(VGG, [(2, 6), (2, 8)], hidden=12, cells=3),
 }
