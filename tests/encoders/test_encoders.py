@@ -17,6 +17,7 @@ tiny_resnet = partial(ResNet, embedding_dim=5, layers=(1, 1), width=8)
 TINY = {
     "densenet": tiny_densenet,
     "efficientnet": partial(EfficientNetLite0, embedding_dim=5),
+    "regnet": partial(ENCODERS["regnet_tiny"], embedding_dim=5, layers=(1, 1)),
     "resnet": tiny_resnet,
     "resnet_bottleneck": partial(tiny_resnet, bottleneck=True),
     "vgg": partial(ENCODERS["vgg_tiny"], embedding_dim=5),
@@ -33,6 +34,7 @@ def shapes_of(model, size=64):
 PUBLISHED = {
     "densenet121": 7_978_856,
     "efficientnet_lite0": 4_652_008,
+    "regnet_y_32gf": 145_046_770,
     "resnet18": 11_689_512,
     "resnet50": 25_557_032,
     "resnet152": 60_192_808,
@@ -45,6 +47,17 @@ PUBLISHED = {
 def test_parameters_are_as_many_as_published(name, count):
     _, variables = shapes_of(ENCODERS[name](embedding_dim=1000))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+
+
+def test_widths_and_depths_of_a_regnet_are_quantised_as_in_the_paper():
+    """Equations 2 to 4 of Radosavovic et al. 2020, and widths that a group divides (their appendix)."""
+    model = ENCODERS["regnet_y_32gf"]()
+    wanted = 232 + 115.89 * np.arange(20)
+    steps = np.round(np.log(wanted / 232) / np.log(2.53))
+    quantised = np.round(232 * 2.53**steps / 8) * 8
+    widths, layers = np.unique(quantised, return_counts=True)
+    assert model.layers == tuple(layers)
+    assert model.widths == tuple(np.round(widths / model.group_width) * model.group_width)
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -206,6 +206,12 @@ def test_weights_that_nobody_published():
         convert({}, "densenet_small", {})
 
 
+@pytest.mark.parametrize("name", ["regnet_y_32gf"])
+def test_weights_that_no_hub_has_under_these_names(name):
+    with pytest.raises(InputError, match=rf"{name} cannot be fetched; give .* torchvision's file"):
+        load_torch_weights("imagenet", name, {})
+
+
 HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
     "resnet18": "timm/resnet18.tv_in1k",

@@ -10,6 +10,7 @@ GOLDEN = Path(__file__).with_name("golden.npz")
 SIZE = (44, 51)
 #: Tiny networks, and the ones of their kind whose weights are published.
 TINY = {
+    "regnet_tiny": "regnet_y_32gf",
     "resnet_tiny": "resnet50",
     "resnext_tiny": "resnext50_32x4d",
     "vgg_tiny": "vgg19_bn",

@@ -4,12 +4,15 @@ from functools import partial
 
 from tests.encoders.torch_models.densenet import DenseNet121
 from tests.encoders.torch_models.efficientnet import EfficientNetLite0
+from tests.encoders.torch_models.regnet import RegNetY
 from tests.encoders.torch_models.resnet import ResNet
 from tests.encoders.torch_models.vgg import VGG
 
 NETWORKS = {
     "densenet121": DenseNet121,
     "efficientnet_lite0": EfficientNetLite0,
+    "regnet_tiny": partial(RegNetY, (1, 2), (8, 16), 8, stem=16),
+    "regnet_y_32gf": partial(RegNetY, (2, 5, 12, 1), (232, 696, 1392, 3712), 232),
     "resnet18": partial(ResNet, (2, 2, 2, 2), False),
     "resnet50": partial(ResNet, (3, 4, 6, 3), True),
     "resnet152": partial(ResNet, (3, 8, 36, 3), True),
