@@ -10,6 +10,7 @@ from smrjax.encoders.regnet import regnet_tiny, regnet_y_32gf
 from smrjax.encoders.resnet import resnet18, resnet50, resnet152, resnet_tiny, resnext50_32x4d, resnext_tiny
 from smrjax.encoders.torch_weights import load_torch_weights
 from smrjax.encoders.vgg import vgg19_bn, vgg_tiny
+from smrjax.encoders.vit import vit_l_32, vit_tiny
 
 #: name -> (embedding_dim, dropout, dtype, frozen_stages, axis_name) -> module; see `densenet.DenseNet`.
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
@@ -27,6 +28,8 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnext_tiny": resnext_tiny,
     "vgg19_bn": vgg19_bn,
     "vgg_tiny": vgg_tiny,
+    "vit_l_32": vit_l_32,
+    "vit_tiny": vit_tiny,
 }
 
 __all__ = ["ENCODERS", "load_torch_weights"]

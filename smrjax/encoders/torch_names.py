@@ -88,6 +88,26 @@ def vgg_key(path: VariablePath, state: Mapping[str, Any]) -> str:
     return f"features.{3 * (sum(LAYERS[:block]) + number) + block + module.startswith('norm')}"
 
 
+def vit_key(path: VariablePath, state: Mapping[str, Any]) -> str:
+    """Name in torchvision of a module of `vit.VisionTransformer`."""
+    match path:
+        case ["stem", part]:
+            return {"patches": "conv_proj", "class_token": "class_token", "positions": "encoder.pos_embedding"}[part]
+        case [_, "norm"]:
+            return "encoder.ln"
+        case [_, layer, *module]:
+            names = {
+                "norm1": "ln_1",
+                "norm2": "ln_2",
+                "attention": "self_attention",
+                "linear1": "mlp.0",
+                "linear2": "mlp.3",
+            }
+            place = f"encoder.layers.encoder_layer_{int(layer.removeprefix('layer')) - 1}"
+            return ".".join([place, names[module[0]], *module[1:]])
+    raise ValueError(f"no such module: {path}")
+
+
 #: Name in `ENCODERS` -> (path of a module without its collection, state dict) -> name of the torch module.
 KEYS: dict[str, Callable[[VariablePath, Mapping[str, Any]], str]] = {
     "densenet121": densenet_key,
@@ -98,4 +118,5 @@ KEYS: dict[str, Callable[[VariablePath, Mapping[str, Any]], str]] = {
     "resnet152": resnet_key,
     "resnext50_32x4d": resnet_key,
     "vgg19_bn": vgg_key,
+    "vit_l_32": vit_key,
 }

@@ -13,22 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from smrjax.encoders.positions import resize_positions
 from smrjax.encoders.pth import read_pth
 from smrjax.encoders.torch_names import KEYS
 from smrjax.errors import InputError
 
 _LEAVES = {
-    ("params", "kernel"): "weight",
-    ("params", "scale"): "weight",
-    ("params", "bias"): "bias",
-    ("batch_stats", "mean"): "running_mean",
-    ("batch_stats", "var"): "running_var",
+    ("params", "kernel"): ".weight",
+    ("params", "scale"): ".weight",
+    ("params", "bias"): ".bias",
+    ("params", "table"): "",
+    ("batch_stats", "mean"): ".running_mean",
+    ("batch_stats", "var"): ".running_var",
 }
 _CLASSIFIERS = {
     f"{module}.{array}"
-    for module in ("classifier", "classifier.6", "_fc", "fc", "head.fc")
+    for module in ("classifier", "classifier.6", "_fc", "fc", "head.fc", "heads.head")
     for array in ("weight", "bias")
 }
+_OLD = (
+    (r"\b(norm|conv)\.(\d)\b", r"\1\2"),
+    (r"\bmlp\.linear_1\b", "mlp.0"),
+    (r"\bmlp\.linear_2\b", "mlp.3"),
+    (r"\bin_proj_", "in_proj."),
+)
 #: Repositories of the model hub with torchvision's first ImageNet weights.
 _HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
@@ -44,6 +52,13 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def _today(name: str) -> str:
+    """A name of former versions of torchvision as of today, and an attention's joint layer like any other module."""
+    for old, new in _OLD:
+        name = re.sub(old, new, name)
+    return name
+
+
 def _turned(array: np.ndarray, axes: int) -> np.ndarray:
     """Outputs last: OIHW -> HWIO, or [O, ...] -> [I, O] where a linear layer is kept as a convolution."""
     if array.ndim == 4 and axes == 4:
@@ -56,7 +71,8 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[st
 
     Kernels turn from OIHW to HWIO. DenseNet names may be torchvision's of today, of before 2018 (``norm.1``), or
     timm's; EfficientNet names timm's or lukemelas'; VGG names torchvision's or timm's; RegNet names torchvision's;
-    ResNet names torchvision's, which are timm's too.
+    ResNet names torchvision's, which are timm's too; ViT names torchvision's of today or of before 2022
+    (``mlp.linear_1``), its position embeddings interpolated where images have another size.
 
     Args:
         state: Name -> array.
@@ -67,22 +83,25 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[st
         Variables of the same shapes, the stage "head" untouched.
 
     Raises:
-        InputError: if an array is missing, left over, or of another shape, or no torch network is known by that name.
+        InputError: if an array is missing, left over, or of another shape, or no torch network is known by that name,
+            or position embeddings are not those of square images.
     """
     if encoder not in KEYS:
         raise InputError(f"encoder {encoder} has no torch counterpart; weights exist for {', '.join(KEYS)}")
-    state = {re.sub(r"\b(norm|conv)\.(\d)\b", r"\1\2", k): v for k, v in state.items()}
+    state = {_today(name): array for name, array in state.items()}
     used, result, missing, wrong = set(_CLASSIFIERS), {}, [], []
     for path, old in flatten_dict(dict(variables)).items():
         result[path] = old
         if path[1] == "head":
             continue
-        key = f"{KEYS[encoder](path[1:-1], state)}.{_LEAVES[path[0], path[-1]]}"
+        key = KEYS[encoder](path[1:-1], state) + _LEAVES[path[0], path[-1]]
         used.add(key)
         if key not in state:
             missing.append(key)
             continue
         new = _turned(np.asarray(state[key]), old.ndim)
+        if path[-2] == "positions" and new.ndim == 3:
+            new = resize_positions(new, old.shape[1])
         if new.shape != old.shape:
             wrong.append(f"{key} is {new.shape} and should be {old.shape}")
         else:

@@ -11,6 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from smrjax.encoders import ENCODERS, load_torch_weights, torch_weights
+from smrjax.encoders.positions import resize_positions
 from smrjax.encoders.torch_weights import convert, imagenet_weights
 from smrjax.errors import InputError
 from tests.encoders.weights import GOLDEN, TINY, make_images, make_state, sample, size_of
@@ -81,7 +82,7 @@ FILES += [(name, ".pth") for name in TINY]
 @pytest.mark.parametrize("second", [False, True], ids=["the stored size", "another size"])
 @pytest.mark.parametrize(("name", "suffix"), FILES)
 def test_answers_are_those_of_torch_here(tmp_path, name, second, suffix):
-    check_answers_here(tmp_path, name, (64, 64) if second else size_of(name), suffix)
+    check_answers_here(tmp_path, name, size_of(name, second), suffix)
 
 
 @pytest.mark.soak
@@ -104,7 +105,7 @@ def check_answers_here(tmp_path, name, size, suffix):
         pytest.importorskip("safetensors.numpy").save_file(state, path)
     else:
         torch.save(network.state_dict(), path, _use_new_zipfile_serialization=suffix == ".pth")
-    variables = load_torch_weights(path, TINY.get(name, name), fresh(name))
+    variables = load_torch_weights(path, TINY.get(name, name), fresh(name, size[0]))
     _, stages = forward(name)(variables, images)
     assert stages.keys() == expected.keys()
     for stage, values in expected.items():
@@ -121,6 +122,42 @@ def test_densenet_names_of_before_2018():
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     variables = fresh("densenet121")
     assert_same(convert(old, "densenet121", variables), convert(state, "densenet121", variables))
+
+
+def test_transformer_names_of_before_2022():
+    state = state_of("vit_tiny")
+    old = {k.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"): v for k, v in state.items()}
+    assert "encoder.layers.encoder_layer_2.mlp.linear_2.weight" in old
+    variables = fresh("vit_tiny")
+    assert_same(convert(old, "vit_l_32", variables), convert(state, "vit_l_32", variables))
+
+
+def test_positions_of_another_size_are_interpolated_and_nothing_else():
+    """Half way between two points of four the cubic kernel is -3/32, 19/32, 19/32, -3/32 (Keys 1981, a = -3/4)."""
+    table = np.random.default_rng(0).normal(size=(1, 1 + 9, 2)).astype(np.float32)
+    finer = resize_positions(table, 1 + 25)
+    np.testing.assert_array_equal(finer[:, :1], table[:, :1])
+    old, new = table[0, 1:].reshape(3, 3, 2), finer[0, 1:].reshape(5, 5, 2)
+    np.testing.assert_allclose(new[::2, ::2], old, atol=1e-6)
+    between = (19 * (old[0] + old[1]) - 3 * (old[0] + old[2])) / 32  # beyond the border row 0 goes on
+    np.testing.assert_allclose(new[1, ::2], between, atol=1e-6)
+
+
+@pytest.mark.parametrize(("old", "new"), [(7, 12), (7, 5), (3, 1), (1, 4), (2, 7), (16, 11)])
+def test_positions_are_interpolated_as_by_torch(old, new):
+    torch = pytest.importorskip("torch")
+    from tests.encoders.torch_models.vit import interpolate_embeddings
+
+    table = np.random.default_rng(0).normal(size=(1, 1 + old**2, 3)).astype(np.float32)
+    expected = interpolate_embeddings(torch.from_numpy(table), new).numpy()
+    np.testing.assert_allclose(resize_positions(table, 1 + new**2), expected, atol=2e-5)
+
+
+def test_positions_of_images_that_are_no_squares_are_refused():
+    state = state_of("vit_tiny")
+    state["encoder.pos_embedding"] = state["encoder.pos_embedding"][:, :200]
+    with pytest.raises(InputError, match="200 positions cannot become 257: images must be squares"):
+        convert(state, "vit_l_32", fresh("vit_tiny"))
 
 
 def test_a_vgg_of_timm_keeps_its_linear_layers_as_convolutions():
@@ -157,7 +194,7 @@ def test_every_array_of_a_large_network_has_its_own_place(monkeypatch, name):
     monkeypatch.setattr(torch_weights, "jnp", np)
     shapes = {k: s for k, s in shapes_of(name).items() if not k.endswith("num_batches_tracked")}
     state = {k: np.broadcast_to(np.float32(i), s) for i, (k, s) in enumerate(shapes.items(), start=1)}
-    variables = flatten_dict(convert(state, name, fresh(name)))
+    variables = flatten_dict(convert(state, name, fresh(name, 224)))
     placed = [x.flat[0] for path, x in variables.items() if path[1] != "head"]
     assert sorted(placed) == list(range(1, len(shapes) - 1))  # the classifier comes last
 
@@ -206,7 +243,7 @@ def test_weights_that_nobody_published():
         convert({}, "densenet_small", {})
 
 
-@pytest.mark.parametrize("name", ["regnet_y_32gf"])
+@pytest.mark.parametrize("name", ["regnet_y_32gf", "vit_l_32"])
 def test_weights_that_no_hub_has_under_these_names(name):
     with pytest.raises(InputError, match=rf"{name} cannot be fetched; give .* torchvision's file"):
         load_torch_weights("imagenet", name, {})

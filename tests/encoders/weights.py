@@ -14,6 +14,7 @@ TINY = {
     "resnet_tiny": "resnet50",
     "resnext_tiny": "resnext50_32x4d",
     "vgg_tiny": "vgg19_bn",
+    "vit_tiny": "vit_l_32",
 }
 
 
@@ -40,9 +41,11 @@ def make_state(shapes, seed=0):
     return state
 
 
-def size_of(name):
-    """Of the images that a network's stored answers are for."""
-    return SIZE
+def size_of(name, second=False):
+    """Of the images that a network's stored answers are for, or a second size; whole patches for a transformer."""
+    if name == "vit_tiny":
+        return (44, 44) if second else (64, 64)
+    return (64, 64) if second else SIZE
 
 
 def make_images(size=SIZE, batch=2):

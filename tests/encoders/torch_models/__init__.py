@@ -7,6 +7,7 @@ from tests.encoders.torch_models.efficientnet import EfficientNetLite0
 from tests.encoders.torch_models.regnet import RegNetY
 from tests.encoders.torch_models.resnet import ResNet
 from tests.encoders.torch_models.vgg import VGG
+from tests.encoders.torch_models.vit import VisionTransformer
 
 NETWORKS = {
     "densenet121": DenseNet121,
@@ -22,4 +23,6 @@ NETWORKS = {
     "resnext_tiny": partial(ResNet, (1, 2), True, first=8, groups=6, base_width=16),
     "vgg19_bn": partial(VGG, [(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)]),
     "vgg_tiny": partial(VGG, [(2, 6), (2, 8)], hidden=12, cells=3),
+    "vit_l_32": partial(VisionTransformer, 224, 32, (6, 12, 18, 24), 16, 1024, 4096),
+    "vit_tiny": partial(VisionTransformer, 64, 4, (1, 3), 3, 12, 20),
 }
