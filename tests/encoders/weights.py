@@ -21,8 +21,9 @@ TINY = {
 def make_state(shapes, seed=0):
     """Random arrays by name and shape: He-scaled kernels, BatchNorm far from its start.
 
-    A ResNet's bottlenecks add a fifth of what they would: each of 50 in a row would add as much as it is given, and
-    among numbers of 1e10 the last ones' biases are below any tolerance.
+    A ResNet's bottlenecks and a RegNet's layers add a fifth of what they would: each of 50 in a row would add as much
+    as it is given, and among numbers of 1e10 the last ones' biases are below any tolerance; squeeze and excitation
+    takes the sigmoid of such numbers, and is all rounding much sooner.
     """
     state = {}
     for name, shape in shapes.items():
@@ -35,7 +36,7 @@ def make_state(shapes, seed=0):
             value = rng.normal(0, 0.3, shape)
         else:
             value = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-        if name.startswith("layer") and name.endswith("bn3.weight"):
+        if (name.startswith("layer") and name.endswith("bn3.weight")) or name.endswith(".f.c.1.weight"):
             value = value / 5
         state[name] = value if value.dtype == np.int64 else value.astype(np.float32)
     return state
