@@ -76,17 +76,50 @@ class Layer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, N, C] -> [B, N, C]."""
-        x = x + Attention(self.heads, self.dtype, name="attention")(layer_norm("norm1", self.dtype)(x))
+        x = x + Attention(self.heads, self.dtype, name="attention")(LayerNorm(self.dtype, name="norm1")(x))
         glorot, small = nn.initializers.xavier_uniform(), nn.initializers.normal(1e-6)
         dense = partial(nn.Dense, dtype=self.dtype, kernel_init=glorot, bias_init=small)
-        y = dense(self.hidden, name="linear1")(layer_norm("norm2", self.dtype)(x))
+        y = dense(self.hidden, name="linear1")(LayerNorm(self.dtype, name="norm2")(x))
         y = dense(x.shape[-1], name="linear2")(nn.gelu(y, approximate=False))
         return x + y
 
 
-def layer_norm(name: str, dtype: Any) -> nn.Module:
-    """Flax's LayerNorm with torchvision's numbers; the variance of differences, not the difference of squares."""
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
+@jax.custom_vjp
+def standardise(x: jax.Array) -> jax.Array:
+    """Mean 0 and variance 1 of each token, 1e-6 added to the variance.
+
+    The gradient ends in a division: XLA takes products and sums for so cheap that it computes them anew wherever they
+    are used, in each layer those of all layers after it, which made a step on a CPU three times as long.
+    """
+    return _forward(x)[0]
+
+
+def _forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    x = x - x.mean(-1, keepdims=True)
+    deviation = jnp.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+    x = x / deviation
+    return x, (x, deviation)
+
+
+def _backward(residual: tuple[jax.Array, jax.Array], ct: jax.Array) -> tuple[jax.Array]:
+    x, deviation = residual
+    return ((ct - ct.mean(-1, keepdims=True) - x * (ct * x).mean(-1, keepdims=True)) / deviation,)
+
+
+standardise.defvjp(_forward, _backward)
+
+
+class LayerNorm(nn.Module):
+    """`standardise` in float32, a scale and a bias."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, N, C] -> [B, N, C]."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        return (standardise(x.astype(jnp.float32)) * scale + bias).astype(self.dtype)
 
 
 class Block(nn.Module):
@@ -107,7 +140,7 @@ class Block(nn.Module):
         """[B, N, C] -> [B, N, C]."""
         for index in range(self.first, self.first + self.layers):
             x = Layer(self.heads, self.hidden, self.dtype, name=f"layer{index}")(x)
-        return layer_norm("norm", self.dtype)(x) if self.last else x
+        return LayerNorm(self.dtype, name="norm")(x) if self.last else x
 
 
 class VisionTransformer(nn.Module):

@@ -11,6 +11,7 @@ from smrjax.encoders.efficientnet import EfficientNetLite0
 from smrjax.encoders.layers import Head
 from smrjax.encoders.resnet import ResNet
 from smrjax.encoders.vgg import adaptive_mean
+from smrjax.encoders.vit import standardise
 from smrjax.errors import InputError
 
 tiny_densenet = partial(DenseNet, embedding_dim=5, blocks=(1, 2), growth=4, stem_features=6, stem_kernel=3)
@@ -148,6 +149,13 @@ def test_bfloat16_computes_in_it_and_keeps_float32_outside():
     assert 0 < jnp.abs(z - exact).max() < 0.05 * jnp.abs(exact).max()
 
 
+@pytest.mark.parametrize("family", ["regnet", "resnext", "vgg", "vit"])
+def test_other_families_compute_in_bfloat16_too(family):
+    (z, stages), variables = shapes_of(TINY[family](dtype=jnp.bfloat16), IMAGES.shape[1])
+    assert z.dtype == jnp.float32 and {x.dtype for x in stages.values()} == {jnp.dtype(jnp.bfloat16)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+
+
 def test_a_batch_over_devices_gives_the_embeddings_of_the_whole_batch():
     model = partial(tiny_densenet, dropout=0.0)
     (whole, _), _ = train_forward(model(), IMAGES)
@@ -201,6 +209,17 @@ def test_a_transformer_without_an_embedding_layer_gives_its_class_token():
     z, stages = jax.jit(TINY["vit"](embedding_dim=0).apply)(tiny_variables("vit"), IMAGES)
     assert stages["block2"].shape == (4, 1 + 4 * 4, 12)
     np.testing.assert_array_equal(z, np.asarray(stages["block2"])[:, 0])
+
+
+def test_standardised_tokens_and_their_gradient_are_those_of_the_plain_formula():
+    def plain(x):
+        return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-6)
+
+    with jax.enable_x64(True):
+        x, ct = (jnp.asarray(np.random.default_rng(seed).normal(3, 1e-3, (2, 3, 5))) for seed in (0, 1))
+        (ours, back), (expected, expected_back) = jax.vjp(standardise, x), jax.vjp(plain, x)
+        np.testing.assert_allclose(ours, expected, rtol=1e-9)
+        np.testing.assert_allclose(*back(ct), *expected_back(ct), rtol=1e-7)
 
 
 def test_images_that_cannot_be_cut_into_patches_are_refused():
