@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-152 as torchvision builds them (He et al. 2016, arXiv:1512.03385).
+"""ResNets and ResNeXt-50 as torchvision builds them (He et al. 2016, arXiv:1512.03385; Xie et al. 2017, 1611.05431).
 
 A bottleneck strides in its 3x3 convolution, not in the first 1x1 one as in the paper ("v1.5"); so do the published
 weights.
@@ -19,10 +19,13 @@ from smrjax.encoders.stem import Stem, normalise
 class Residual(nn.Module):
     """Two 3x3 convolutions, or 1x1, 3x3 and 1x1 to four times the channels; the input is added before the last relu.
 
-    Where the shape changes, a 1x1 convolution and BatchNorm bring the input to the new one.
+    Where the shape changes, a 1x1 convolution and BatchNorm bring the input to the new one. The 3x3 convolution of a
+    bottleneck is in ``groups`` of ``group_width`` channels.
     """
 
     width: int
+    groups: int
+    group_width: int
     strides: int
     bottleneck: bool
     norm: Callable[..., nn.Module]
@@ -32,13 +35,15 @@ class Residual(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / strides), ceil(W / strides), width, or four times that]."""
         features = 4 * self.width if self.bottleneck else self.width
-        # Channels, kernel and stride of each convolution.
-        plain = [(self.width, 3, self.strides), (features, 3, 1)]
-        rows = [(self.width, 1, 1), plain[0], (features, 1, 1)] if self.bottleneck else plain
+        middle = self.groups * self.group_width
+        # Channels, kernel, stride and groups of each convolution.
+        plain = [(self.width, 3, self.strides, 1), (features, 3, 1, 1)]
+        narrow = [(middle, 1, 1, 1), (middle, 3, self.strides, self.groups), (features, 1, 1, 1)]
+        rows = narrow if self.bottleneck else plain
         shortcut = x
-        for index, (channels, size, strides) in enumerate(rows, start=1):
-            x = Conv(channels, size, strides, padding=size // 2, dtype=self.dtype, name=f"conv{index}")(x)
-            x = self.norm(f"norm{index}", train)(x)
+        for index, (channels, size, strides, groups) in enumerate(rows, start=1):
+            conv = Conv(channels, size, strides, size // 2, dtype=self.dtype, groups=groups, name=f"conv{index}")
+            x = self.norm(f"norm{index}", train)(conv(x))
             if index < len(rows):
                 x = nn.relu(x)
         if shortcut.shape != x.shape:
@@ -52,6 +57,8 @@ class Block(nn.Module):
 
     layers: int
     width: int
+    groups: int
+    group_width: int
     strides: int
     bottleneck: bool
     norm: Callable[..., nn.Module]
@@ -61,8 +68,16 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, ceil(H / strides), ceil(W / strides), width, or four times that]."""
         for index in range(1, self.layers + 1):
-            strides = self.strides if index == 1 else 1
-            x = Residual(self.width, strides, self.bottleneck, self.norm, self.dtype, name=f"layer{index}")(x, train)
+            x = Residual(
+                self.width,
+                self.groups,
+                self.group_width,
+                self.strides if index == 1 else 1,
+                self.bottleneck,
+                self.norm,
+                self.dtype,
+                name=f"layer{index}",
+            )(x, train)
         return x
 
 
@@ -79,6 +94,8 @@ class ResNet(nn.Module):
         layers: Residual layers of each block.
         bottleneck: Three convolutions a layer instead of two.
         width: Channels of the first block's 3x3 convolutions, and of the stem; each later block has twice as many.
+        groups: Of the 3x3 convolutions of bottlenecks ("cardinality").
+        group_width: Channels of a group in the first block, twice as many in each later one; 0 for ``width``.
     """
 
     embedding_dim: int = 256
@@ -90,6 +107,8 @@ class ResNet(nn.Module):
     layers: tuple[int, ...] = (2, 2, 2, 2)
     bottleneck: bool = False
     width: int = 64
+    groups: int = 1
+    group_width: int = 0
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -112,7 +131,17 @@ class ResNet(nn.Module):
         norm = partial(batch_norm, epsilon=1e-5, momentum=0.1, axis_name=self.axis_name, dtype=self.dtype)
         stem = Stem(self.width, 7, True, norm, self.dtype, name="stem")
         blocks = [
-            Block(n, self.width * 2**i, 1 if i == 0 else 2, self.bottleneck, norm, self.dtype, name=f"block{i + 1}")
+            Block(
+                n,
+                self.width * 2**i,
+                self.groups,
+                (self.group_width or self.width) * 2**i,
+                1 if i == 0 else 2,
+                self.bottleneck,
+                norm,
+                self.dtype,
+                name=f"block{i + 1}",
+            )
             for i, n in enumerate(self.layers)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
@@ -121,4 +150,9 @@ class ResNet(nn.Module):
 
 
 resnet18 = ResNet
+resnet50 = partial(ResNet, layers=(3, 4, 6, 3), bottleneck=True)
 resnet152 = partial(ResNet, layers=(3, 8, 36, 3), bottleneck=True)
+resnext50_32x4d = partial(resnet50, groups=32, group_width=4)
+#: For tests, as `densenet.densenet_tiny`.
+resnet_tiny = partial(ResNet, layers=(1, 2), bottleneck=True, width=8)
+resnext_tiny = partial(resnet_tiny, groups=6, group_width=2)

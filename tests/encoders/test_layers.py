@@ -77,6 +77,18 @@ def test_patches_and_their_gradients_match_xla(height, kernel, strides, padding)
             np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
+@pytest.mark.parametrize(("groups", "width"), [(3, 2), (4, 2), (6, 2), (3, 64)])
+def test_grouped_form_and_its_gradients_match_xla(groups, width):
+    with jax.enable_x64(True):
+        x, w = grown((2, 5, 6, groups * width), 0), grown((3, 3, width, groups * 5), 1)
+        pads = ((1, 1), (1, 1))
+        y, back = jax.vjp(lambda x, w: convolve(x, w, strides=2, padding=1, groups=groups), x, w)
+        expected, expected_back = jax.vjp(lambda x, w: conv_plain(x, w, strides=2, pads=pads, groups=groups), x, w)
+        ct = grown(y.shape, 2)
+        for ours, theirs in zip((y, *back(ct)), (expected, *expected_back(ct)), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-10)
+
+
 @pytest.mark.parametrize(("kernel", "depthwise"), [(1, False), (3, False), (3, True)])
 def test_every_platform_gets_the_same_numbers_from_the_same_kernel(monkeypatch, kernel, depthwise):
     x, w = grown((2, 6, 6, 3), 0), grown((kernel, kernel, 1 if depthwise else 3, 3), 1)

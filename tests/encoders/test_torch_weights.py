@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from smrjax.encoders import ENCODERS, load_torch_weights, torch_weights
 from smrjax.encoders.torch_weights import convert, imagenet_weights
 from smrjax.errors import InputError
-from tests.encoders.weights import GOLDEN, SIZE, make_images, make_state, sample
+from tests.encoders.weights import GOLDEN, TINY, make_images, make_state, sample, size_of
 
-NETWORKS = ["densenet121", "efficientnet_lite0", "resnet18", "resnet152"]
+LARGE = ["densenet121", "efficientnet_lite0", "resnet18", "resnet152"]
+NETWORKS = [*LARGE, *TINY]
 
 
 @cache
@@ -22,16 +24,20 @@ def golden():
     return dict(np.load(GOLDEN))
 
 
-def state_of(name):
+def shapes_of(name):
     stored = golden()
     shapes = zip(stored[f"{name}/names"].tolist(), stored[f"{name}/shapes"].tolist(), strict=True)
-    return make_state({key: tuple(n for n in shape if n) for key, shape in shapes})
+    return {key: tuple(n for n in shape if n) for key, shape in shapes}
+
+
+def state_of(name):
+    return make_state(shapes_of(name))
 
 
 @cache
-def fresh(name):
+def fresh(name, size=64):
     """Variables of zeros: only the file's numbers can give the file's answers."""
-    image = jnp.zeros((1, 64, 64, 3))
+    image = jnp.zeros((1, size, size, 3))
     shapes = jax.eval_shape(ENCODERS[name]().init, jax.random.key(0), image)
     return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
 
@@ -49,13 +55,13 @@ def assert_close(stages, expected):
 
 
 def stored_stages(name):
-    return {k.partition("/")[2]: v for k, v in golden().items() if re.match(rf"{name}/(stem|block|top)", k)}
+    return {k.partition("/")[2]: v for k, v in golden().items() if re.match(rf"{name}/(stem|block|top|hidden)", k)}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_answers_are_those_of_torch(name):
-    variables = convert(state_of(name), name, fresh(name))
-    _, stages = forward(name)(variables, make_images())
+    variables = convert(state_of(name), TINY.get(name, name), fresh(name))
+    _, stages = forward(name)(variables, make_images(size_of(name)))
     assert_close(stages, stored_stages(name))
     assert all((x == 0).all() for x in jax.tree.leaves(variables["params"]["head"]))
 
@@ -67,10 +73,25 @@ def test_published_weights_answer_as_in_torch():
     assert_close(stages, stored_stages("imagenet"))
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".legacy.pth", ".safetensors"])
-@pytest.mark.parametrize("size", [SIZE, (64, 64)])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_answers_are_those_of_torch_here(tmp_path, name, size, suffix):
+# The tiny ones need not go through all kinds of files again.
+FILES = [(name, suffix) for suffix in (".pth", ".legacy.pth", ".safetensors") for name in LARGE]
+FILES += [(name, ".pth") for name in TINY]
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["the stored size", "another size"])
+@pytest.mark.parametrize(("name", "suffix"), FILES)
+def test_answers_are_those_of_torch_here(tmp_path, name, second, suffix):
+    check_answers_here(tmp_path, name, size_of(name, second), suffix)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("size", [(224, 224), (160, 160)], ids=str)
+@pytest.mark.parametrize("name", TINY.values())
+def test_answers_of_large_networks_are_those_of_torch(tmp_path, name, size):
+    check_answers_here(tmp_path, name, size, ".pth")
+
+
+def check_answers_here(tmp_path, name, size, suffix):
     torch = pytest.importorskip("torch")
     from tests.encoders.make_golden import stages_of
     from tests.encoders.torch_models import NETWORKS as REFERENCE
@@ -83,8 +104,9 @@ def test_answers_are_those_of_torch_here(tmp_path, name, size, suffix):
         pytest.importorskip("safetensors.numpy").save_file(state, path)
     else:
         torch.save(network.state_dict(), path, _use_new_zipfile_serialization=suffix == ".pth")
-    variables = load_torch_weights(path, name, fresh(name))
+    variables = load_torch_weights(path, TINY.get(name, name), fresh(name, size[0]))
     _, stages = forward(name)(variables, images)
+    assert stages.keys() == expected.keys()
     for stage, values in expected.items():
         assert np.abs(stages[stage] - values).max() < 1e-4 * np.abs(values).max(), stage
 
@@ -101,15 +123,51 @@ def test_densenet_names_of_before_2018():
     assert_same(convert(old, "densenet121", variables), convert(state, "densenet121", variables))
 
 
+def test_transformer_names_of_before_2022():
+    state = state_of("vit_tiny")
+    old = {k.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"): v for k, v in state.items()}
+    assert "encoder.layers.encoder_layer_2.mlp.linear_2.weight" in old
+    variables = fresh("vit_tiny")
+    assert_same(convert(old, "vit_l_32", variables), convert(state, "vit_l_32", variables))
+
+
+def test_a_vgg_of_timm_keeps_its_linear_layers_as_convolutions():
+    state = state_of("vgg_tiny")
+    theirs = {
+        "classifier.0": ("pre_logits.fc1", 3),
+        "classifier.3": ("pre_logits.fc2", 1),
+        "classifier.6": ("head.fc", 1),
+    }
+    timm = {}
+    for key, value in state.items():
+        module, _, array = key.rpartition(".")
+        name, size = theirs.get(module, (module, 1))
+        turned = value.reshape(len(value), -1, size, size) if name != module and array == "weight" else value
+        timm[f"{name}.{array}"] = turned
+    variables = fresh("vgg_tiny")
+    assert_same(convert(timm, "vgg19_bn", variables), convert(state, "vgg19_bn", variables))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_array_has_its_own_place(name):
     state = state_of(name)
-    kept = [k for k in state if not k.startswith(("classifier", "fc.")) and not k.endswith("num_batches_tracked")]
-    variables = convert(state, name, fresh(name))
+    kept = [k for k in list(state)[:-2] if not k.endswith("num_batches_tracked")]  # the classifier comes last
+    variables = convert(state, TINY.get(name, name), fresh(name))
     placed = [x for x in jax.tree.leaves(variables) if np.asarray(x).any()]
     assert len(placed) == len(kept)
     sums = sorted(float(np.float64(state[k]).sum()) for k in kept)
     np.testing.assert_allclose(sorted(float(np.asarray(x, np.float64).sum()) for x in placed), sums, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", TINY.values())
+def test_every_array_of_a_large_network_has_its_own_place(monkeypatch, name):
+    """An array is one number spread out, which takes no memory, and stays a view."""
+    monkeypatch.setattr(torch_weights, "jnp", np)
+    shapes = {k: s for k, s in shapes_of(name).items() if not k.endswith("num_batches_tracked")}
+    state = {k: np.broadcast_to(np.float32(i), s) for i, (k, s) in enumerate(shapes.items(), start=1)}
+    variables = flatten_dict(convert(state, name, fresh(name, 224)))
+    placed = [x.flat[0] for path, x in variables.items() if path[1] != "head"]
+    assert sorted(placed) == list(range(1, len(shapes) - 1))  # the classifier comes last
 
 
 def broken(change):
@@ -156,10 +214,19 @@ def test_weights_that_nobody_published():
         convert({}, "densenet_small", {})
 
 
+@pytest.mark.parametrize("name", ["regnet_y_32gf", "vit_l_32"])
+def test_weights_that_no_hub_has_under_these_names(name):
+    with pytest.raises(InputError, match=rf"{name} cannot be fetched; give .* torchvision's file"):
+        load_torch_weights("imagenet", name, {})
+
+
 HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
+    "resnet50": "timm/resnet50.tv_in1k",
     "resnet152": "timm/resnet152.tv_in1k",
+    "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
+    "vgg19_bn": "timm/vgg19_bn.tv_in1k",
 }
 
 

@@ -8,13 +8,22 @@ import numpy as np
 GOLDEN = Path(__file__).with_name("golden.npz")
 #: Both parities at most depths, and not square.
 SIZE = (44, 51)
+#: Tiny networks, and the ones of their kind whose weights are published.
+TINY = {
+    "regnet_tiny": "regnet_y_32gf",
+    "resnet_tiny": "resnet50",
+    "resnext_tiny": "resnext50_32x4d",
+    "vgg_tiny": "vgg19_bn",
+    "vit_tiny": "vit_l_32",
+}
 
 
 def make_state(shapes, seed=0):
     """Random arrays by name and shape: He-scaled kernels, BatchNorm far from its start.
 
-    A ResNet's bottlenecks add a fifth of what they would: each of 50 in a row would add as much as it is given, and
-    among numbers of 1e10 the last ones' biases are below any tolerance.
+    A ResNet's bottlenecks and a RegNet's layers add a fifth of what they would: each of 50 in a row would add as much
+    as it is given, and among numbers of 1e10 the last ones' biases are below any tolerance; squeeze and excitation
+    takes the sigmoid of such numbers, and is all rounding much sooner.
     """
     state = {}
     for name, shape in shapes.items():
@@ -27,10 +36,17 @@ def make_state(shapes, seed=0):
             value = rng.normal(0, 0.3, shape)
         else:
             value = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-        if name.startswith("layer") and name.endswith("bn3.weight"):
+        if (name.startswith("layer") and name.endswith("bn3.weight")) or name.endswith(".f.c.1.weight"):
             value = value / 5
         state[name] = value if value.dtype == np.int64 else value.astype(np.float32)
     return state
+
+
+def size_of(name, second=False):
+    """Of the images that a network's stored answers are for, or a second size; whole patches for a transformer."""
+    if name == "vit_tiny":
+        return (44, 44) if second else (64, 64)
+    return (64, 64) if second else SIZE
 
 
 def make_images(size=SIZE, batch=2):
