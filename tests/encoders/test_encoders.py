@@ -116,7 +116,9 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(family, frozen,
     monkeypatch.setattr(efficientnet, "LITE0", efficientnet.LITE0[:1])
     names, before, gradients, after = step(family, frozen)
     for index, name in enumerate(names):
-        leaves = jax.tree.leaves(gradients[name])
+        # A convolution's bias before BatchNorm has a gradient of zero, but for rounding.
+        paths = jax.tree_util.tree_leaves_with_path(gradients[name])
+        leaves = [leaf for path, leaf in paths if not (path[-1].key == "bias" and "conv" in path[-2].key)]
         assert all((leaf == 0).all() for leaf in leaves) == (index < frozen), name
         assert all(bool((leaf != 0).any()) for leaf in leaves) == (index >= frozen), name
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), before.get(name, {}), after.get(name, {}))
