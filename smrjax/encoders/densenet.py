@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from smrjax.encoders.layers import Conv, Head, batch_norm, halve, run_stages
-from smrjax.encoders.stem import Stem, normalise
+from smrjax.encoders.stem import IMAGENET, Channels, Stem, normalise
 
 
 class DenseLayer(nn.Module):
@@ -73,6 +73,7 @@ class DenseNet(nn.Module):
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
         first_stage: Leave out so many stages; images are then what the last of these returned for them.
+        channels: Statistics of the colours that images are normalised by.
         blocks: Layers of each block.
         growth: Channels that a layer adds.
         bottleneck: Channels between a layer's convolutions, in units of ``growth``.
@@ -87,6 +88,7 @@ class DenseNet(nn.Module):
     frozen_stages: int = 0
     axis_name: str | None = None
     first_stage: int = 0
+    channels: Channels = IMAGENET
     blocks: tuple[int, ...] = (6, 12, 24, 16)
     growth: int = 32
     bottleneck: int = 4
@@ -119,7 +121,7 @@ class DenseNet(nn.Module):
             for i, n in enumerate(self.blocks, start=1)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = images if self.first_stage else normalise(images)
+        x = images if self.first_stage else normalise(images, self.channels)
         return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage)
 
 

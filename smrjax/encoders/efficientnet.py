@@ -12,6 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from smrjax.encoders.layers import Conv, Head, batch_norm, run_stages
+from smrjax.encoders.stem import Channels, normalise
+
+#: What its published weights were trained with: (pixel - 127) / 128.
+LITE = Channels((127 / 255,) * 3, (128 / 255,) * 3)
 
 #: Of each block: repeats, kernel, stride of the first repeat, expansion, channels out.
 LITE0 = (
@@ -113,6 +117,7 @@ class EfficientNetLite0(nn.Module):
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
         first_stage: Leave out so many stages; images are then what the last of these returned for them.
+        channels: Statistics of the colours that images are normalised by.
     """
 
     embedding_dim: int = 256
@@ -121,6 +126,7 @@ class EfficientNetLite0(nn.Module):
     frozen_stages: int = 0
     axis_name: str | None = None
     first_stage: int = 0
+    channels: Channels = LITE
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -147,5 +153,5 @@ class EfficientNetLite0(nn.Module):
             ConvNorm(1280, norm, self.dtype, name="top"),
             Head(self.embedding_dim, self.dropout, self.axis_name, name="head"),
         ]
-        x = images if self.first_stage else (images - 127) / 128
+        x = images if self.first_stage else normalise(images, self.channels)
         return run_stages(self.stage_names, stages, x, train, self.frozen_stages, self.first_stage)

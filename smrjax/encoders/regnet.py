@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from smrjax.encoders.layers import Conv, Head, batch_norm, run_stages
-from smrjax.encoders.stem import Stem, normalise
+from smrjax.encoders.stem import IMAGENET, Channels, Stem, normalise
 
 
 class SqueezeExcite(nn.Module):
@@ -87,6 +87,7 @@ class RegNetY(nn.Module):
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
         first_stage: Leave out so many stages; images are then what the last of these returned for them.
+        channels: Statistics of the colours that images are normalised by.
         layers: Residual layers of each block.
         widths: Their channels.
         group_width: Channels of a group of the 3x3 convolutions; divides all widths.
@@ -99,6 +100,7 @@ class RegNetY(nn.Module):
     frozen_stages: int = 0
     axis_name: str | None = None
     first_stage: int = 0
+    channels: Channels = IMAGENET
     layers: tuple[int, ...] = (2, 5, 12, 1)
     widths: tuple[int, ...] = (232, 696, 1392, 3712)
     group_width: int = 232
@@ -129,7 +131,7 @@ class RegNetY(nn.Module):
             for i, (n, width) in enumerate(zip(self.layers, self.widths, strict=True), start=1)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = images if self.first_stage else normalise(images)
+        x = images if self.first_stage else normalise(images, self.channels)
         return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage)
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from smrjax.encoders.layers import Conv, Head, batch_norm, run_stages
-from smrjax.encoders.stem import Stem, normalise
+from smrjax.encoders.stem import IMAGENET, Channels, Stem, normalise
 
 
 class Residual(nn.Module):
@@ -91,6 +91,7 @@ class ResNet(nn.Module):
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
         first_stage: Leave out so many stages; images are then what the last of these returned for them.
+        channels: Statistics of the colours that images are normalised by.
         layers: Residual layers of each block.
         bottleneck: Three convolutions a layer instead of two.
         width: Channels of the first block's 3x3 convolutions, and of the stem; each later block has twice as many.
@@ -104,6 +105,7 @@ class ResNet(nn.Module):
     frozen_stages: int = 0
     axis_name: str | None = None
     first_stage: int = 0
+    channels: Channels = IMAGENET
     layers: tuple[int, ...] = (2, 2, 2, 2)
     bottleneck: bool = False
     width: int = 64
@@ -145,7 +147,7 @@ class ResNet(nn.Module):
             for i, n in enumerate(self.layers)
         ]
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = images if self.first_stage else normalise(images)
+        x = images if self.first_stage else normalise(images, self.channels)
         return run_stages(self.stage_names, [stem, *blocks, head], x, train, self.frozen_stages, self.first_stage)
 
 

@@ -1,7 +1,7 @@
-"""What DenseNet and ResNet have in common: how images are normalised, and the first convolution."""
+"""How all encoders normalise images, and the first convolution of DenseNet and ResNet."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,24 +9,38 @@ import jax.numpy as jnp
 
 from smrjax.encoders.layers import Conv, max_pool
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+
+class Channels(NamedTuple):
+    """Statistics of the colours of a set of images, as shares of full brightness.
+
+    Attributes:
+        mean: Of red, green and blue.
+        deviation: Standard deviation of the three.
+    """
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
 
 
-def normalise(images: jax.Array) -> jax.Array:
-    """Images as torchvision's networks want them: mean 0 and deviation 1 of each colour over ImageNet.
+#: What torchvision's networks are trained with.
+IMAGENET = Channels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def normalise(images: jax.Array, channels: Channels) -> jax.Array:
+    """Images whose colours have mean 0 and deviation 1 over the set that the statistics are of.
 
     Args:
         images: Float[..., 3], RGB in 0..255.
+        channels: Statistics.
 
     Returns:
         Float[..., 3].
 
     Example:
-        >>> normalise(255 * jnp.array(IMAGENET_MEAN)).round(6).tolist()
+        >>> normalise(255 * jnp.array(IMAGENET.mean), IMAGENET).round(6).tolist()
         [0.0, 0.0, 0.0]
     """
-    return (images / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+    return (images / 255 - jnp.array(channels.mean)) / jnp.array(channels.deviation)
 
 
 class Stem(nn.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from smrjax.encoders.layers import Conv, Head, batch_norm, drop_rows, run_stages
-from smrjax.encoders.stem import normalise
+from smrjax.encoders.stem import IMAGENET, Channels, normalise
 
 #: Convolutions of each block of configuration E.
 LAYERS = (2, 2, 4, 4, 4)
@@ -107,6 +107,7 @@ class VGG(nn.Module):
         frozen_stages: So many stages keep their weights and BatchNorm averages.
         axis_name: Device axis over which BatchNorm shares its statistics in training, or None.
         first_stage: Leave out so many stages; images are then what the last of these returned for them.
+        channels: Statistics of the colours that images are normalised by.
         layers: Convolutions of each block.
         widths: Their channels.
         hidden: Size of both linear layers.
@@ -119,6 +120,7 @@ class VGG(nn.Module):
     frozen_stages: int = 0
     axis_name: str | None = None
     first_stage: int = 0
+    channels: Channels = IMAGENET
     layers: tuple[int, ...] = LAYERS
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     hidden: int = 4096
@@ -149,7 +151,7 @@ class VGG(nn.Module):
         ]
         hidden = Hidden(self.hidden, self.cells, self.dropout, self.axis_name, self.dtype, name="hidden")
         head = Head(self.embedding_dim, self.dropout, self.axis_name, name="head")
-        x = images if self.first_stage else normalise(images)
+        x = images if self.first_stage else normalise(images, self.channels)
         return run_stages(self.stage_names, [*blocks, hidden, head], x, train, self.frozen_stages, self.first_stage)
 
 

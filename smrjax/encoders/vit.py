@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from smrjax.encoders.layers import Head, run_stages
-from smrjax.encoders.stem import normalise
+from smrjax.encoders.stem import IMAGENET, Channels, normalise
 from smrjax.errors import InputError
 
 
@@ -156,6 +156,7 @@ class VisionTransformer(nn.Module):
         frozen_stages: So many stages keep their weights.
         axis_name: Device axis, for dropout; nothing else knows of other images.
         first_stage: Leave out so many stages; images are then what the last of these returned for them.
+        channels: Statistics of the colours that images are normalised by.
         blocks: Layers of each block; the blocks are there to freeze and look at, the network knows nothing of them.
         width: Channels of a token.
         heads: Of the attention.
@@ -169,6 +170,7 @@ class VisionTransformer(nn.Module):
     frozen_stages: int = 0
     axis_name: str | None = None
     first_stage: int = 0
+    channels: Channels = IMAGENET
     blocks: tuple[int, ...] = (6, 6, 6, 6)
     width: int = 1024
     heads: int = 16
@@ -216,7 +218,7 @@ class VisionTransformer(nn.Module):
             return head(x[:, :1, None], train)
 
         stages = [stem, *blocks, class_token]
-        x = images if self.first_stage else normalise(images)
+        x = images if self.first_stage else normalise(images, self.channels)
         return run_stages(self.stage_names, stages, x, train, self.frozen_stages, self.first_stage)
 
 

@@ -25,11 +25,14 @@ class Plan:
     Attributes:
         epochs: At most this many.
         steps: In each of them.
-        patience: Stop after this many epochs without a better validation macro-F.
+        patience: Stop after this many epochs without a better validation score.
         grid_every: Epochs between full grids of the monitor's SVM; the last best pair in between.
         batches: (labels Int[N], steps=, seed=, epoch=) -> Int[steps, B], positions in the labels; of `data.sampling`.
         embed_batch: Cells of an embedding pass at a time.
         seed: Of batches, augmentation and dropout.
+        score: Figure of an epoch's metrics row whose highest value marks the best epoch.
+        rate: Metrics rows of all epochs so far -> learning rate of the next one, for an optimiser that takes it from
+            outside (`optimizer.with_rate`); None leaves it to the optimiser.
     """
 
     epochs: int
@@ -39,6 +42,8 @@ class Plan:
     batches: Callable[..., np.ndarray]
     embed_batch: int
     seed: int
+    score: str = "macro_f1"
+    rate: Callable[[list[dict[str, Any]]], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from smrjax.errors import InputError
-from smrjax.evaluate.scores import macro_f1
+from smrjax.evaluate.scores import accuracy, macro_f1
 from smrjax.evaluate.svm import fit_svm, fit_svm_at
 from smrjax.train import parallel
 from smrjax.train.learner import Cells, Learner, Plan, blank_state, embed_cells
 from smrjax.train.monitor import health
+from smrjax.train.optimizer import with_rate
 from smrjax.train.state import TrainState, open_checkpoints, restore, save
 
 
@@ -25,14 +26,14 @@ class Diverged(InputError):
     """The loss or the embedding is not finite any more."""
 
 
-def best_row(history: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The epoch with the highest validation macro-F, the earliest on ties."""
-    return max(history, key=lambda row: (row["macro_f1"], -row["epoch"]), default=None)
+def best_row(history: list[dict[str, Any]], score: str = "macro_f1") -> dict[str, Any] | None:
+    """The epoch with the highest validation score, the earliest on ties."""
+    return max(history, key=lambda row: (row[score], -row["epoch"]), default=None)
 
 
 def finished(history: list[dict[str, Any]], plan: Plan) -> bool:
     """Whether all epochs are done or `Plan.patience` has run out."""
-    best = best_row(history)
+    best = best_row(history, plan.score)
     waited = len(history) - 1 - best["epoch"] if best else 0
     return len(history) >= plan.epochs or waited >= plan.patience
 
@@ -61,7 +62,7 @@ def train(
         should_stop: Asked before every step.
 
     Returns:
-        The state of the epoch with the best validation macro-F (the initial one if there is no epoch), and the metrics
+        The state of the epoch with the best validation score (the initial one if there is no epoch), and the metrics
         rows of all epochs.
 
     Raises:
@@ -130,13 +131,19 @@ def train(
                 predicted = svm.predict(embed(mapped, cells.validation))
             else:
                 predicted = np.asarray(predict(jnp.asarray(z), state.params["head"]))
+                y_seen = jnp.asarray(labels[seen])
+                loss, _ = learner.method.loss(jnp.asarray(z), y_seen, state.goal, state.params["head"])
+                row["validation_loss"] = float(loss)
             row["macro_f1"] = macro_f1(labels[cells.validation], predicted)
+            row["validation_accuracy"] = accuracy(labels[cells.validation], predicted)
             row |= health(z, labels[seen], state.goal, cells.lineages, active_triplets=row.get("active_triplets"))
             history.append(row)
-            save(manager, state, log, {"macro_f1": row["macro_f1"], "epoch": epoch})
+            if plan.rate is not None:
+                state = state.replace(opt_state=with_rate(state.opt_state, plan.rate(history)))  # type: ignore[attr-defined]
+            save(manager, state, log, {"score": row[plan.score], "epoch": epoch})
             mapped = parallel.replicate(state, devices)
             on_epoch(row)
-        best = best_row(history)
+        best = best_row(history, plan.score)
         if best is not None:
             manager.wait_until_finished()
             state, _ = restore(manager, state, (best["epoch"] + 1) * plan.steps)

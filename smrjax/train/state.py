@@ -63,13 +63,13 @@ def create(
 def open_checkpoints(folder: Path) -> Any:
     """A manager that writes in the background and keeps the latest state and the best one.
 
-    Best is the highest ``macro_f1`` of the metrics given to `save`, the earlier epoch on ties.
+    Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties.
     """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
     def rank(metrics: dict[str, float]) -> tuple[float, float]:
-        return metrics["macro_f1"], -metrics["epoch"]
+        return metrics["score"], -metrics["epoch"]
 
     options = ocp.CheckpointManagerOptions(
         # Without best_fn, metrics are not written, and a resumed run would forget which state is the best.
@@ -88,7 +88,7 @@ def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str
         manager: From `open_checkpoints`.
         state: One copy, not one a device.
         log: JSON-safe: what the loop knows beside the arrays (metric rows so far, last SVM parameters, …).
-        metrics: ``macro_f1`` and ``epoch`` at the end of an epoch; None for a state saved in the middle of one, which
+        metrics: ``score`` and ``epoch`` at the end of an epoch; None for a state saved in the middle of one, which
             is never the best.
     """
     import orbax.checkpoint as ocp
@@ -96,7 +96,7 @@ def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str
     manager.save(
         int(state.step),
         args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(log)),
-        metrics=metrics or {"macro_f1": -1.0, "epoch": 0},
+        metrics=metrics or {"score": -1.0, "epoch": 0},
         force=True,
     )
 

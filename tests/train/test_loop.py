@@ -9,10 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.special import logsumexp
 
 from smrjax.errors import InputError
-from smrjax.method import Method, guided
+from smrjax.method import Method, guided, network
+from smrjax.train import parallel
+from smrjax.train.learner import embed_cells
 from smrjax.train.loop import Interrupted, train
+from smrjax.train.optimizer import sgd
+from smrjax.train.state import open_checkpoints, restore
 from tests.train import toy
 
 METHODS = {
@@ -88,6 +93,24 @@ def test_patience_ends_a_training_and_the_best_epoch_is_returned(tmp_path):
         loop.macro_f1 = original
     assert [row["macro_f1"] for row in rows] == [0.5, 0.9, 0.9, 0.2]
     assert int(state.step) == 2 * 4
+
+
+def test_a_networks_best_epoch_is_by_the_score_asked_for_and_its_rate_by_the_epochs_before(tmp_path):
+    learner, cells, devices = toy.learner(network(4), optimizer=sgd(0.5)), toy.cells(), jax.devices()[:1]
+    plan = toy.plan(epochs=5, score="validation_accuracy", rate=lambda rows: 0.5 / 2 ** len(rows))
+    state, rows = train(learner, cells, plan, tmp_path)
+    best = int(np.argmax([row["validation_accuracy"] for row in rows]))
+    assert int(state.step) == 4 * (best + 1)
+    with open_checkpoints(tmp_path / "checkpoints") as manager:
+        last, _ = restore(manager, state, manager.latest_step())
+    assert float(last.opt_state.hyperparams["learning_rate"]) == pytest.approx(0.5 / 2**5)
+    # Loss and accuracy by hand, from the embeddings of the last epoch.
+    y, mapped = cells.labels[cells.validation], parallel.replicate(last, devices)
+    z = embed_cells(learner.embed, mapped, cells.plain, cells.validation, 16, devices).astype(float)
+    logits = z @ np.asarray(last.params["head"]["kernel"]) + np.asarray(last.params["head"]["bias"])
+    loss = (logsumexp(logits, axis=1) - logits[range(len(y)), y]).mean()
+    assert rows[-1]["validation_accuracy"] == pytest.approx((logits.argmax(1) == y).mean())
+    assert rows[-1]["validation_loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_no_epoch_gives_the_initial_network(tmp_path):
