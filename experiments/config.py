@@ -63,7 +63,8 @@ class EncoderOptions:
     encoder: EncoderName = "densenet_small"
     """Architecture."""
     init: str = "random"
-    """random; imagenet (fetched or from an installed package); or a .safetensors or .pth file of ImageNet weights."""
+    """random; imagenet (fetched or from an installed package); a .safetensors or .pth file of ImageNet weights; or the
+    folder of a run, or of one of its folds, whose trained encoder is taken."""
     embedding_dim: int = 256
     """Length of an embedding."""
     dropout: float = 0.05

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -21,6 +22,7 @@ from smrjax.guides import find_matrix_file, read_matrix
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.train.step import AXIS
+from smrjax.train.transfer import load_encoder
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 #: Rows of the training, the validation and the test part of a fold.
@@ -210,10 +212,12 @@ def first_variables(model: Any, encoder: str, init: str, *, size: int, seed: int
         seed: Of random weights.
 
     Raises:
-        InputError: as `load_torch_weights`.
+        InputError: as `load_torch_weights` and `load_encoder`.
     """
     # Of the random generators, rbg compiles twice as fast for the many draws of an initialisation.
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False))(
         jax.random.key(seed, impl="rbg")
     )
-    return variables if init == "random" else load_torch_weights(init, encoder, variables)
+    if init == "random":
+        return variables
+    return load_encoder(Path(init), variables) if Path(init).is_dir() else load_torch_weights(init, encoder, variables)

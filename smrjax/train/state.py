@@ -6,8 +6,10 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from smrjax.errors import InputError
 from smrjax.method import Method
 
 
@@ -121,3 +123,33 @@ def restore(manager: Any, like: TrainState, step: int) -> tuple[TrainState, dict
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract), log=ocp.args.JsonRestore())
     )
     return items["state"], items["log"]
+
+
+def read_encoder(folder: Path) -> dict[str, Any]:
+    """The encoder of a training's best state, and nothing else of it.
+
+    Args:
+        folder: Of a training's checkpoints.
+
+    Returns:
+        ``{"params": …, "batch_stats": …}`` of NumPy arrays.
+
+    Raises:
+        InputError: if there is no whole state in it.
+    """
+    import orbax.checkpoint as ocp
+
+    try:
+        with open_checkpoints(folder) as manager:
+            path = folder.resolve() / str(manager.best_step()) / "state"
+        reader = ocp.PyTreeCheckpointer()
+        tree = reader.metadata(path).item_metadata.tree
+        # By its own metadata, for how the run was configured is not known here; not a whole state, since that of the
+        # optimiser may be twice as large again.
+        some = {"params": {"encoder": tree["params"]["encoder"]}, "batch_stats": tree["batch_stats"]}
+        plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), some)
+        found = reader.restore(path, ocp.args.PyTreeRestore(some, plain, partial_restore=True))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{folder}: no trained state could be read ({reason}); is the run whole?") from error
+    return {"params": found["params"]["encoder"], "batch_stats": found["batch_stats"]}
