@@ -219,13 +219,13 @@ def test_load_by_name_and_by_path(make_folder, cache):
     assert isinstance(drawn, CellSet) and len(drawn) == 5
     assert drawn.digest != load("synthetic_marrow", size=16, count=5, seed=1, cache_dir=cache, progress=False).digest
     assert len(load(make_folder({"A": 1, "B": 1}), size=8, cache_dir=cache, progress=False)) == 2
-    assert set(DATASETS) == {"synthetic_marrow", "pbc"}
+    assert set(DATASETS) == {"synthetic_marrow", "pbc", "marrow21", "bloodmnist", "pcam"}
 
 
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("no/such", {}, "no such folder or manifest; or say synthetic_marrow or pbc"),
+        ("no/such", {}, "no such folder or manifest; or say synthetic_marrow, pbc, marrow21, bloodmnist or pcam"),
         ("synthetic_marrow", {"count": 0}, "1 or more"),
         ("synthetic_marrow", {"size": 4}, "16 to 512"),
         (".", {"size": 0}, "--image-size 0"),
