@@ -91,8 +91,8 @@ def file_hashes(records: Sequence[Record], root: Path, *, progress: bool = True)
             return known
     with bar(len(records), "reading", progress) as shown:
         hashes = []
-        for found in read_files(records, lambda file: hashlib.file_digest(file, "sha256")):
-            hashes.append(found.hexdigest()[:32])
+        for digest in read_files(records, lambda file: hashlib.file_digest(file, "sha256").hexdigest()):
+            hashes.append(digest[:32])
             shown.update()
     memory.parent.mkdir(exist_ok=True)
     temporary = memory.with_suffix(f".{os.getpid()}")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import Any, TypeVar
 
 from smrjax.errors import InputError
 
@@ -96,7 +96,7 @@ def read_bytes(records: Sequence[Record]) -> Iterator[bytes]:
     return read_files(records, lambda file: file.read())
 
 
-def read_files(records: Sequence[Record], read: Callable[[IO[bytes]], T]) -> Iterator[T]:
+def read_files(records: Sequence[Record], read: Callable[[Any], T]) -> Iterator[T]:
     """What a function makes of each file, one after another; an archive is opened once.
 
     Args:

@@ -28,7 +28,7 @@ PARTS = {"train": 262144, "valid": 32768, "test": 32768}
 FOLDS = {"test": 0, "valid": 1, "train": 2}
 
 WHERE = (
-    "the set is at doi.org/10.5281/zenodo.2546921 (CC0, 7 GB): download the six files "
+    "the set is at doi.org/10.5281/zenodo.2546921 (CC0, 8 GB): download the six files "
     "camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5.gz and give their folder"
 )
 
