@@ -30,8 +30,8 @@ class DataOptions:
     """Which cells, and how they are split."""
 
     data: str = "synthetic_marrow"
-    """synthetic_marrow (rendered); a folder of class folders, or a CSV manifest (path,label[,slide][,fold]); a published
-    set by name (pbc, marrow21, bloodmnist, pcam; in the folder of that name in $SMRJAX_DATA) or by the path of its
+    """synthetic_marrow (rendered); a folder of class folders, or a CSV manifest (path,label[,slide][,fold]); or a
+    published set: pbc, marrow21, bloodmnist or pcam (in the folder of that name in $SMRJAX_DATA), or the path of its
     folder or file."""
     count: int = 1200
     """How many cells to render (synthetic_marrow only)."""

@@ -133,7 +133,7 @@ def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
     except KeyError as error:
         raise InputError(f"{path}: is not BloodMNIST, it has no array {error.args[0].split()[0]}; {WHERE}") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: is not a whole .npz archive ({error}); download it again") from None
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3 or images.dtype != np.uint8:
         raise InputError(

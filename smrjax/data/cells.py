@@ -40,8 +40,7 @@ def _nothing() -> None:
 class Streamed(tfds.core.GeneratorBasedBuilder):
     """A builder that writes each record as it comes; builders below say which.
 
-    What TFDS itself does with a generator holds all records in memory, and needs TensorFlow where there is
-    more than a gigabyte of them.
+    TFDS itself collects what a generator yields in memory, and needs TensorFlow beyond a gigabyte of it.
 
     Args:
         on_example: Called at each record.
@@ -49,8 +48,8 @@ class Streamed(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    # TFDS looks for files of checksums beside the code of a builder. There are none, and looking for them
-    # takes a package that TFDS does not require: so builders say that they have no code.
+    # TFDS looks for files of checksums beside the code of a builder; looking for them takes a package that it
+    # does not require.
     code_path = None
 
     def __init__(self, *, on_example: Callable[[], None] = _nothing, **kwargs: Any) -> None:
@@ -232,7 +231,6 @@ def _of_records(
 
 
 def _of_arrays(images: Iterable[tuple[str, np.ndarray, int, int]], on_example: Callable[[], None]) -> Examples:
-    """Examples of names, images, labels and folds."""
     for name, image, label, fold in images:
         on_example()
         yield _example(_png(image), label, name, fold=fold)

@@ -137,12 +137,15 @@ def test_another_set_of_medmnist(published, options, what):
     assert "zenodo.10519652" in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["cut", "zeros", "text", "empty", "pickled"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "text", "empty", "pickled", "one array"])
 def test_damaged_file(published, options, damage):
     path = published / "bloodmnist.npz"
     data = path.read_bytes()
     if damage == "pickled":
         np.savez(path, **changed(train_images=np.array([{}] * 40, dtype=object)))
+    elif damage == "one array":
+        with open(path, "wb") as file:
+            np.save(file, np.zeros(3))
     else:
         middle = data[:20000] + bytes(5000) + data[25000:]
         path.write_bytes({"cut": data[:-500], "zeros": middle, "text": b"hello", "empty": b""}[damage])

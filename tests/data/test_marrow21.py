@@ -103,6 +103,21 @@ def test_records_keep_the_bytes_and_are_read_without_this_library(published, opt
     assert [example["image"] for example in source] == [(published / name).read_bytes() for name in names]
 
 
+@pytest.mark.filterwarnings("ignore")  # of what TFDS imports
+def test_the_builder_takes_the_manual_dir_of_tfds(published, tmp_path):
+    import tensorflow_datasets as tfds
+
+    from smrjax.data.cells import Marrow21
+
+    builder = Marrow21(data_dir=tmp_path / "tfds")
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=published))
+    assert [example["label"] for example in builder.as_data_source("train")] == [c for c in range(21) for _ in range(2)]
+    with pytest.raises(AssertionError, match="BM_cytomorphology_data"):
+        Marrow21(data_dir=tmp_path / "other").download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=tmp_path / "nowhere")
+        )
+
+
 @pytest.mark.filterwarnings("default:marrow21. other numbers of images than published")
 def test_an_incomplete_download_is_told_in_one_line(published, options):
     with pytest.warns(UserWarning, match="other numbers") as caught:
