@@ -41,5 +41,5 @@ soak: install
 
 # Pins every package for every platform and Python 3.11+, with hashes and without index addresses.
 lock:
-	uv pip compile pyproject.toml --extra dev --extra weights --extra drl --extra dask --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra dev --extra weights --extra drl --extra dask --extra pcam --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock

@@ -30,8 +30,9 @@ class DataOptions:
     """Which cells, and how they are split."""
 
     data: str = "synthetic_marrow"
-    """synthetic_marrow (rendered), a folder of class folders, a CSV manifest (path,label[,slide][,fold]), or the
-    published archive of peripheral blood cells (PBC_dataset_normal_DIB.zip)."""
+    """synthetic_marrow (rendered); a folder of class folders, or a CSV manifest (path,label[,slide][,fold]); or a
+    published set: pbc, marrow21, bloodmnist or pcam (in the folder of that name in $SMRJAX_DATA), or the path of its
+    folder or file."""
     count: int = 1200
     """How many cells to render (synthetic_marrow only)."""
     render_seed: int = 0
@@ -48,7 +49,8 @@ class DataOptions:
     with smrjax and knows all classes, if there is one."""
     folds: int = 6
     """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation (in baselines, validation is
-    an inner part of the others)."""
+    an inner part of the others). Data that prescribe folds keep theirs; of bloodmnist and pcam, fold 0 is the official
+    split."""
     only_folds: tuple[int, ...] = ()
     """Train these folds only, counted from 0; all if none is named, but of rendered cells under --preset quick the
     first three."""

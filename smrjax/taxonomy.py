@@ -1,6 +1,7 @@
 """Cell classes, which of them follow one another in maturity, and their colours."""
 
 import tomllib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,13 @@ import numpy as np
 
 from smrjax.errors import InputError
 
-BUNDLED = ("marrow15", "pbc")
+BUNDLED = ("marrow15", "pbc", "marrow21")
 _FOLDER = Path(__file__).parent / "taxonomies"
 
 # In OKLCH: hues of the lineages (each from light to dark with maturity), hues and lightness of other classes.
 _LINEAGE_HUES = (265, 45, 160, 340, 100, 215)
-_OTHER_HUES = (165, 345, 120, 15, 0, 330, 90, 15)
-_OTHER_LIGHTNESS = (0.70, 0.64, 0.82, 0.46, 0.82, 0.46, 0.76, 0.58)
+_OTHER_HUES = (165, 345, 120, 15, 0, 330, 90, 15, 135, 120, 300, 45, 135, 180, 165, 105)
+_OTHER_LIGHTNESS = (0.70, 0.64, 0.82, 0.46, 0.82, 0.46, 0.76, 0.58, 0.58, 0.46, 0.30, 0.70, 0.92, 0.92, 0.52, 0.64)
 
 
 @dataclass(frozen=True)
@@ -180,13 +181,14 @@ def for_classes(
     """A taxonomy for classes in a given order, as a folder of images has them.
 
     If one of `BUNDLED` knows all these codes, its titles, colours and lineages (of the classes that are
-    here) serve; otherwise titles are codes, colours are made, and there are no lineages but those given.
+    here) serve; of several, the one of the name given, or the first, with a warning where they mean different cells.
+    Otherwise titles are codes, colours are made, and there are no lineages but those given.
 
     Args:
         classes: Codes in the order of the labels.
         lineages: Replace the ones known, if not empty.
         own: A taxonomy that knows all these codes, instead of `BUNDLED`.
-        name: Of the new taxonomy, where none of `BUNDLED` fits.
+        name: Of the data; of the new taxonomy, too, where none of `BUNDLED` fits.
 
     Raises:
         InputError: for lineages that do not fit the classes, or a class that `own` does not know.
@@ -204,25 +206,42 @@ def for_classes(
     unknown = sorted(set(classes) - set(own.classes)) if own else []
     if own and unknown:
         raise InputError(f"taxonomy {own.name}: does not know the class {unknown[0]} of the data; add it there")
-    for known in [own] if own else map(load_taxonomy, BUNDLED):
-        if classes and set(classes) <= set(known.classes):
-            place = [known.classes.index(code) for code in classes]
-            name, titles = known.name, tuple(known.titles[i] for i in place)
-            artefacts = tuple(code for code in classes if code in known.artefacts)
-            if not chosen:
-                here = [Lineage(line.name, tuple(c for c in line.classes if c in classes)) for line in known.lineages]
-                chosen = tuple(line for line in here if line.classes)
-                colours = tuple(known.colours[i] for i in place)
-            break
+    known = own or _bundled(classes, name)
+    if classes and known:
+        place = [known.classes.index(code) for code in classes]
+        name, titles = known.name, tuple(known.titles[i] for i in place)
+        artefacts = tuple(code for code in classes if code in known.artefacts)
+        if not chosen:
+            here = [Lineage(line.name, tuple(c for c in line.classes if c in classes)) for line in known.lineages]
+            chosen = tuple(line for line in here if line.classes)
+            colours = tuple(known.colours[i] for i in place)
     check_lineages(chosen, classes)
     return Taxonomy(name, classes, chosen, colours or default_colours(classes, chosen), titles, artefacts)
+
+
+def _bundled(classes: Sequence[str], name: str) -> Taxonomy | None:
+    """The one of `BUNDLED` that knows all these classes."""
+    fits = [known for known in map(load_taxonomy, BUNDLED) if set(classes) <= set(known.classes)]
+    for known in fits:
+        if known.name == name:
+            return known
+    for other in fits[1:]:
+        for code in classes:
+            if (first := fits[0].titles[fits[0].classes.index(code)]) != other.titles[other.classes.index(code)]:
+                warnings.warn(
+                    f"class {code} is taken for {first.lower()}, as in taxonomy {fits[0].name}; "
+                    f"if it is what {other.name} calls so, say --taxonomy {other.name}",
+                    stacklevel=3,
+                )
+                return fits[0]
+    return fits[0] if fits else None
 
 
 def default_colours(classes: Sequence[str], lineages: Sequence[Lineage]) -> tuple[str, ...]:
     """Colours for any classes: a lineage is one hue from light (young) to dark (ripe), the others differ.
 
     Lightness, which every kind of colour vision sees, tells stages apart; hues of lineages and of the first
-    eight other classes are chosen so that they stay apart without red and green cones too.
+    sixteen other classes are chosen so that they stay apart without red and green cones too.
 
     Args:
         classes: Codes.
@@ -239,8 +258,8 @@ def default_colours(classes: Sequence[str], lineages: Sequence[Lineage]) -> tupl
             colour[code] = _from_oklch(0.88 - 0.53 * share, 0.08 + 0.24 * share * (1 - share), _LINEAGE_HUES[i % 6])
     others = [code for code in classes if code not in colour]
     for i, code in enumerate(others):
-        # A second and third round of the eight takes hues in between.
-        colour[code] = _from_oklch(_OTHER_LIGHTNESS[i % 8], 0.14, _OTHER_HUES[i % 8] + 137 * (i // 8))
+        # A second and third round of the sixteen takes hues in between.
+        colour[code] = _from_oklch(_OTHER_LIGHTNESS[i % 16], 0.14, _OTHER_HUES[i % 16] + 137 * (i // 16))
     return tuple(colour[code] for code in classes)
 
 

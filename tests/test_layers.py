@@ -34,6 +34,7 @@ HOMES = {
     "igraph": {"smrjax/guides"},
     "umap": {"smrjax/guides"},
     "tensorflow_datasets": {"smrjax/data"},
+    "h5py": {"smrjax/data"},
     "matplotlib": {"smrjax/report"},
     "orbax": {"smrjax/train/state.py"},
 }

@@ -65,6 +65,15 @@ def test_pbc():
     assert len(pbc.classes) == 10 and pbc.stage().dtype == np.int32
 
 
+def test_marrow21():
+    marrow = load_taxonomy("marrow21")
+    assert marrow.lineages == (
+        Lineage("neutrophil", ("BLA", "PMO", "MYB", "MMZ", "NGB", "NGS")),
+        Lineage("erythroid", ("PEB", "EBO")),
+    )
+    assert len(marrow.classes) == 21 and marrow.artefacts == ("KSC", "ART")
+
+
 @pytest.mark.parametrize("name", BUNDLED)
 @pytest.mark.parametrize("cones", CONES)
 def test_colours_stay_apart_for_every_kind_of_colour_vision(name, cones):
@@ -99,6 +108,22 @@ def test_for_classes_keeps_the_order_given_and_knows_the_lineages():
     assert taxonomy.classes == ("BA", "BNE", "MMY", "PMY")
     assert taxonomy.stage().tolist() == [-1, 2, 1, 0]
     assert taxonomy.titles[0] == "Basophil"
+
+
+def test_for_classes_finds_six_kinds_of_marrow21_in_a_folder():
+    taxonomy = for_classes(["BLA", "EOS", "LYT", "MON", "NGS", "PMO"])
+    assert taxonomy.name == "marrow21" and taxonomy.titles[-1] == "Promyelocyte"
+    assert taxonomy.lineages == (Lineage("neutrophil", ("BLA", "PMO", "NGS")),)
+
+
+def test_a_code_that_means_different_cells_is_told_or_settled_by_the_name_of_the_data():
+    # PMO is a promonocyte of marrow15, a promyelocyte of marrow21.
+    with pytest.warns(UserWarning, match="PMO is taken for promonocyte, as in taxonomy marrow15; .* marrow21"):
+        assert for_classes(["MON", "PMO"]).lineages == ()
+    assert for_classes(["MON", "PMO"], name="marrow21").lineages == (Lineage("neutrophil", ("PMO",)),)
+    # No word where they agree, or where the user has said it.
+    assert for_classes(["BLA", "EOS"]).name == "marrow15"
+    assert for_classes(["MON", "PMO"], own=load_taxonomy("marrow21")).titles[1] == "Promyelocyte"
 
 
 def test_for_classes_with_lineages_replaces_the_known_ones():

@@ -3,15 +3,30 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from smrjax.data.bloodmnist import is_bloodmnist, load_bloodmnist
 from smrjax.data.cellset import CellSet, select
-from smrjax.data.load import load_folder, load_pbc, load_synthetic
+from smrjax.data.load import load_folder, load_synthetic
+from smrjax.data.marrow21 import is_marrow21, load_marrow21
+from smrjax.data.pbc import is_pbc, load_pbc
+from smrjax.data.pcam import is_pcam, load_pcam
 from smrjax.errors import InputError
 
 #: Sets with a name: each takes count, size, seed, cache_dir and progress, and may ignore the first and third.
 DATASETS: dict[str, Callable[..., CellSet]] = {
     "synthetic_marrow": load_synthetic,
     "pbc": lambda *, count, seed, **how: load_pbc(**how),
+    "marrow21": lambda *, count, seed, **how: load_marrow21(**how),
+    "bloodmnist": lambda *, count, seed, **how: load_bloodmnist(**how),
+    "pcam": lambda *, count, seed, **how: load_pcam(**how),
 }
+
+#: What reads a path, by what is there; the first that fits. All else is a folder of class folders or a manifest.
+FILES: tuple[tuple[Callable[[Path], bool], Callable[..., CellSet]], ...] = (
+    (is_marrow21, load_marrow21),
+    (is_bloodmnist, load_bloodmnist),
+    (is_pcam, load_pcam),
+    (is_pbc, load_pbc),
+)
 
 
 def load(
@@ -26,8 +41,9 @@ def load(
     """The cells that ``--data`` names.
 
     Args:
-        spec: A name in `DATASETS`, or the path of a folder of class folders, of a CSV manifest, or of the
-            published archive of ``pbc`` (``./pbc`` for a folder of that name).
+        spec: A name in `DATASETS`, whose files lie in the folder of that name in $SMRJAX_DATA; the path of a
+            published set's folder or archive; or the path of a folder of class folders or of a CSV manifest
+            (``./pbc`` for a folder of that name).
         size: Pixels a side.
         count: How many cells to draw, for synthetic_marrow alone.
         seed: Of the drawn set.
@@ -37,15 +53,27 @@ def load(
     Raises:
         InputError: in one line, for anything wrong with the data.
     """
-    if str(spec) in DATASETS:
-        return DATASETS[str(spec)](count=count, size=size, seed=seed, cache_dir=cache_dir, progress=progress)
     if size < 1:
         raise InputError(f"--image-size {size}: give 1 pixel or more")
-    if not Path(spec).expanduser().exists():
-        raise InputError(f"--data {spec}: there is no such folder or manifest; or say {' or '.join(DATASETS)}")
-    if Path(spec).suffix.lower() == ".zip":
-        return load_pbc(spec, size=size, cache_dir=cache_dir, progress=progress)
-    return load_folder(spec, size=size, cache_dir=cache_dir, progress=progress)
+    if str(spec) in DATASETS:
+        return DATASETS[str(spec)](count=count, size=size, seed=seed, cache_dir=cache_dir, progress=progress)
+    path = Path(spec).expanduser()
+    if not path.exists():
+        known = f"{', '.join(list(DATASETS)[:-1])} or {list(DATASETS)[-1]}"
+        raise InputError(f"--data {spec}: there is no such folder or manifest; or say {known}")
+    reads = next((reads for fits, reads in FILES if fits(path)), load_folder)
+    return reads(path, size=size, cache_dir=cache_dir, progress=progress)
 
 
-__all__ = ["DATASETS", "CellSet", "load", "load_folder", "load_pbc", "load_synthetic", "select"]
+__all__ = [
+    "DATASETS",
+    "CellSet",
+    "load",
+    "load_bloodmnist",
+    "load_folder",
+    "load_marrow21",
+    "load_pbc",
+    "load_pcam",
+    "load_synthetic",
+    "select",
+]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.cellset import CellSet
-from smrjax.data.folder import Record, read_bytes
+from smrjax.data.folder import Record, read_files
 from smrjax.errors import InputError
 
 FORMAT = 1  # raise it when decoded pixels or files change
@@ -91,8 +91,8 @@ def file_hashes(records: Sequence[Record], root: Path, *, progress: bool = True)
             return known
     with bar(len(records), "reading", progress) as shown:
         hashes = []
-        for data in read_bytes(records):
-            hashes.append(hashlib.sha256(data).hexdigest()[:32])
+        for digest in read_files(records, lambda file: hashlib.file_digest(file, "sha256").hexdigest()):
+            hashes.append(digest[:32])
             shown.update()
     memory.parent.mkdir(exist_ok=True)
     temporary = memory.with_suffix(f".{os.getpid()}")

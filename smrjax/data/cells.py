@@ -1,7 +1,7 @@
 """The data sets as TFDS builders; TensorFlow is not needed, neither to write nor to read.
 
-Records are ``array_record`` files with the original bytes of every image. They can be read without this
-library::
+Records are ``array_record`` files with the original bytes of every image; of sets that are published as arrays,
+PNG files without loss. They can be read without this library::
 
     tfds.builder_from_directory(folder).as_data_source("train")[0]   # {"image": bytes, "label": int, ...}
 
@@ -11,14 +11,16 @@ library::
 import contextlib
 import hashlib
 import io
+import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from smrjax.data import bloodmnist, marrow21, pbc, pcam
 from smrjax.data.folder import Record, read_bytes
-from smrjax.data.pbc import CLASSES as PBC_CLASSES
-from smrjax.data.pbc import WHERE, find_pbc
 from smrjax.data.rendering import render_all
 from smrjax.data.synthetic import CLASSES, VERSION
 
@@ -26,111 +28,145 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations within TFDS and what it imports
     import tensorflow_datasets as tfds
 
-Examples = Iterator[tuple[int, dict[str, Any]]]
+Examples = Iterator[dict[str, Any]]
 
-
-# TFDS looks for files of checksums beside the code of a builder. There are none, and looking for them takes
-# a package that TFDS does not require: so builders say that they have no code_path.
+_PER_FILE = 16384
 
 
 def _nothing() -> None:
     pass
 
 
-class CellFolder(tfds.core.GeneratorBasedBuilder):
-    """Anyone's images, a folder of class folders or a manifest (see `smrjax.data.folder.read_folder`)."""
+class Streamed(tfds.core.GeneratorBasedBuilder):
+    """A builder that writes each record as it comes; builders below say which.
 
-    VERSION = tfds.core.Version("1.0.0")
-    code_path = None
-
-    def __init__(
-        self,
-        records: Sequence[Record],
-        classes: Sequence[str],
-        *,
-        on_example: Callable[[], None] = _nothing,
-        **kwargs: Any,
-    ) -> None:
-        self._records, self._classes, self._on_example = records, classes, on_example
-        super().__init__(file_format="array_record", **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return _info(self, self._classes, "Images of cells from a folder.")
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-        return {"train": _of_records(self._records, self._classes, self._on_example)}
-
-    def _generate_examples(self) -> Examples:  # asked for by TFDS; the split has its own
-        raise NotImplementedError
-
-
-class Pbc(tfds.core.GeneratorBasedBuilder):
-    """Peripheral blood cells of ten kinds, five of them stages of the neutrophil lineage; no copies.
+    TFDS itself collects what a generator yields in memory, and needs TensorFlow beyond a gigabyte of it.
 
     Args:
-        source: Folder or archive, see `smrjax.data.pbc.find_pbc`; the ``manual_dir`` of TFDS if None.
         on_example: Called at each record.
         **kwargs: Of TFDS, ``data_dir`` above all.
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    # TFDS looks for files of checksums beside the code of a builder; looking for them takes a package that it
+    # does not require.
     code_path = None
-    MANUAL_DOWNLOAD_INSTRUCTIONS = WHERE
 
-    def __init__(self, source: Path | None = None, *, on_example: Callable[[], None] = _nothing, **kwargs: Any) -> None:
-        self._source, self._on_example = source, on_example
+    def __init__(self, *, on_example: Callable[[], None] = _nothing, **kwargs: Any) -> None:
+        self._on_example = on_example
         super().__init__(file_format="array_record", **kwargs)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        citation = (
-            "Acevedo A, Merino A, Alférez S, Molina Á, Boldú L, Rodellar J: A dataset of microscopic "
-            "peripheral blood cell images for development of automatic recognition systems. "
-            "Data in Brief 30 (2020) 105474"
-        )
-        return _info(self, PBC_CLASSES, "Normal peripheral blood cells.", citation=citation)
-
     def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-        records = find_pbc(self._source or Path(dl_manager.manual_dir))
-        return {"train": _of_records(records, PBC_CLASSES, self._on_example, copies=False)}
+        return {"train": self._generate_examples(dl_manager)}
 
-    def _generate_examples(self) -> Examples:
-        raise NotImplementedError
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        info = self._info()  # made anew, it knows the folder of now: a temporary one, until all is written
+        writer = tfds.core.SequentialWriter(info, _PER_FILE, file_format="array_record")
+        try:
+            for split, examples in self._split_generators(dl_manager).items():
+                writer.initialize_splits([split])
+                # Each call writes the description of the set anew, too.
+                while some := list(itertools.islice(examples, 256)):
+                    writer.add_examples({split: some})
+        finally:
+            writer.close_all()
+        self.info.set_splits(info.splits)
 
 
-class SyntheticMarrow(tfds.core.GeneratorBasedBuilder):
+class CellFolder(Streamed):
+    """Anyone's images, a folder of class folders or a manifest (see `smrjax.data.folder.read_folder`)."""
+
+    def __init__(self, records: Sequence[Record], classes: Sequence[str], **kwargs: Any) -> None:
+        self._records, self._classes = records, classes
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _info(self, self._classes, "Images of cells from a folder.")
+
+    def _generate_examples(self, dl_manager: Any) -> Examples:
+        return _of_records(self._records, self._classes, self._on_example)
+
+
+class Published(Streamed):
+    """A set that somebody else published.
+
+    Args:
+        source: Folder or archive; the ``manual_dir`` of TFDS if None.
+        **kwargs: See `Streamed`.
+    """
+
+    def __init__(self, source: Path | None = None, **kwargs: Any) -> None:
+        self._source = source
+        super().__init__(**kwargs)
+
+    def _place(self, dl_manager: Any) -> Path:
+        return self._source or Path(dl_manager.manual_dir)
+
+
+class Pbc(Published):
+    """Peripheral blood cells of ten kinds, five of them stages of the neutrophil lineage; no copies."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = pbc.WHERE
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _info(self, pbc.CLASSES, "Normal peripheral blood cells.", pbc.CITATION)
+
+    def _generate_examples(self, dl_manager: Any) -> Examples:
+        return _of_records(pbc.find_pbc(self._place(dl_manager)), pbc.CLASSES, self._on_example, copies=False)
+
+
+class Marrow21(Published):
+    """Bone marrow cells of 21 kinds, six and two of them stages of a lineage."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = marrow21.WHERE
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _info(self, marrow21.CLASSES, "Bone marrow cells in hematologic diseases.", marrow21.CITATION)
+
+    def _generate_examples(self, dl_manager: Any) -> Examples:
+        return _of_records(marrow21.find_marrow21(self._place(dl_manager)), marrow21.CLASSES, self._on_example)
+
+
+class BloodMnist(Published):
+    """Peripheral blood cells of eight kinds, cut and reduced; ``fold`` tells the official parts."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = bloodmnist.WHERE
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _info(self, bloodmnist.CLASSES, "Normal peripheral blood cells, reduced.", bloodmnist.CITATION)
+
+    def _generate_examples(self, dl_manager: Any) -> Examples:
+        return _of_arrays(bloodmnist.read_bloodmnist(self._place(dl_manager)), self._on_example)
+
+
+class Pcam(Published):
+    """Patches of lymph node sections with and without metastases; ``fold`` tells the official parts."""
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = pcam.WHERE
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _info(self, pcam.CLASSES, "Patches of lymph node sections.", pcam.CITATION)
+
+    def _generate_examples(self, dl_manager: Any) -> Examples:
+        return _of_arrays(pcam.read_pcam(self._place(dl_manager), Path(self.data_dir)), self._on_example)
+
+
+class SyntheticMarrow(Streamed):
     """Drawn bone marrow cells of fifteen kinds, whose maturity is known."""
 
     VERSION = tfds.core.Version(VERSION)
-    code_path = None
 
-    def __init__(
-        self,
-        *,
-        count: int,
-        size: int,
-        seed: int = 0,
-        on_example: Callable[[], None] = _nothing,
-        **kwargs: Any,
-    ) -> None:
-        self._count, self._size, self._seed, self._on_example = count, size, seed, on_example
-        super().__init__(file_format="array_record", **kwargs)
+    def __init__(self, *, count: int, size: int, seed: int = 0, **kwargs: Any) -> None:
+        self._count, self._size, self._seed = count, size, seed
+        super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _info(self, CLASSES, "Drawn bone marrow cells with known maturity.")
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Examples]:
-        return {"train": self._generate_examples()}
-
-    def _generate_examples(self) -> Examples:
-        from PIL import Image
-
+    def _generate_examples(self, dl_manager: Any) -> Examples:
         for index, cell in enumerate(render_all(self._count, size=self._size, seed=self._seed)):
-            file = io.BytesIO()
-            Image.fromarray(cell.image).save(file, "png", compress_level=1)
-            yield (
-                index,
-                _example(file.getvalue(), cell.label, f"{index:06d}", group=str(cell.slide), maturity=cell.maturity),
-            )
+            slide = str(cell.slide)
+            yield _example(_png(cell.image), cell.label, f"{index:06d}", group=slide, maturity=cell.maturity)
             self._on_example()
 
 
@@ -163,8 +199,6 @@ def read_records(folder: Path) -> tuple[Any, tuple[str, ...]]:
 
 
 def _info(builder: Any, classes: Sequence[str], description: str, citation: str | None = None) -> tfds.core.DatasetInfo:
-    import numpy as np
-
     features = {
         "image": tfds.features.Text(doc="bytes of the image file"),
         "label": tfds.features.ClassLabel(names=list(classes)),
@@ -188,18 +222,29 @@ def _of_records(
 ) -> Examples:
     label_of = {code: i for i, code in enumerate(classes)}
     seen: set[bytes] = set()
-    for index, (record, data) in enumerate(zip(records, read_bytes(records), strict=True)):
+    for record, data in zip(records, read_bytes(records), strict=True):
         on_example()
         digest = hashlib.sha256(data).digest()
         if copies or digest not in seen:
             seen.add(digest)
-            yield (
-                index,
-                _example(data, label_of[record.label], record.name, group=record.group, fold=record.fold),
-            )
+            yield _example(data, label_of[record.label], record.name, group=record.group, fold=record.fold)
+
+
+def _of_arrays(images: Iterable[tuple[str, np.ndarray, int, int]], on_example: Callable[[], None]) -> Examples:
+    for name, image, label, fold in images:
+        on_example()
+        yield _example(_png(image), label, name, fold=fold)
+
+
+def _png(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png", compress_level=1)
+    return file.getvalue()
 
 
 def _example(
-    data: bytes, label: int, name: str, *, group: str, fold: int = -1, maturity: float = float("nan")
+    data: bytes, label: int, name: str, *, group: str = "", fold: int = -1, maturity: float = float("nan")
 ) -> dict[str, Any]:
     return {"image": data, "label": label, "name": name, "group": group, "fold": fold, "maturity": maturity}

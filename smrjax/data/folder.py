@@ -4,11 +4,14 @@ import csv
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from smrjax.errors import InputError
+
+T = TypeVar("T")
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -89,27 +92,35 @@ def is_image(name: str) -> bool:
 
 
 def read_bytes(records: Sequence[Record]) -> Iterator[bytes]:
-    """The files' bytes, one after another; an archive is opened once.
+    """The files' bytes, one after another; raises as `read_files`."""
+    return read_files(records, lambda file: file.read())
+
+
+def read_files(records: Sequence[Record], read: Callable[[Any], T]) -> Iterator[T]:
+    """What a function makes of each file, one after another; an archive is opened once.
+
+    Args:
+        records: The files.
+        read: Gets an open file.
 
     Raises:
         InputError: for a file that cannot be read, with its name.
     """
     import zipfile
+    import zlib
 
     archive: zipfile.ZipFile | None = None
     try:
         for record in records:
             try:
-                if not record.member:
-                    with open(record.path, "rb") as file:
-                        yield file.read()
-                    continue
-                if archive is None or archive.filename != record.path:
+                if record.member and (archive is None or archive.filename != record.path):
                     archive = zipfile.ZipFile(record.path)
-                yield archive.read(record.member)
-            except (OSError, zipfile.BadZipFile) as error:
+                with archive.open(record.member) if record.member and archive else open(record.path, "rb") as file:
+                    found = read(file)
+            except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 raise InputError(f"{record.path}: {record.name} cannot be read ({reason})") from None
+            yield found
     finally:
         if archive is not None:
             archive.close()

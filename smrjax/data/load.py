@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import hashlib
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,8 +12,6 @@ from typing import Any
 from smrjax.data import cache
 from smrjax.data.cellset import CellSet
 from smrjax.data.folder import Record, read_folder
-from smrjax.data.pbc import CLASSES as PBC_CLASSES
-from smrjax.data.pbc import WHERE, find_pbc
 from smrjax.errors import InputError
 
 # Makes a builder (of smrjax.data.cells) for a folder of records; gets a function to be called at each
@@ -53,45 +50,7 @@ def load_synthetic(
         return SyntheticMarrow(count=count, size=size, seed=seed, on_example=on_example, data_dir=folder)
 
     digest = _sha("synthetic_marrow", VERSION, count, seed, size)
-    return _cells("synthetic_marrow", digest, count, builder, size, cache_dir, progress)
-
-
-def load_pbc(
-    folder: str | Path | None = None,
-    *,
-    size: int,
-    cache_dir: str | Path | None = None,
-    progress: bool = True,
-) -> CellSet:
-    """Peripheral blood cells of Acevedo et al. 2020; of exact copies the first is kept.
-
-    Args:
-        folder: With the images or the published archive; the folder ``pbc`` in $SMRJAX_DATA if None.
-        size: Pixels a side.
-        cache_dir: See `smrjax.data.cache.cache_root`.
-        progress: Show bars.
-
-    Raises:
-        InputError: if they are not there, or one is not a readable image.
-    """
-    if folder is None:
-        if "SMRJAX_DATA" not in os.environ:
-            raise InputError(f"pbc: give its folder, or set SMRJAX_DATA to the folder that holds pbc/; {WHERE}")
-        folder = Path(os.environ["SMRJAX_DATA"]) / "pbc"
-    folder = Path(folder).expanduser()
-    records = find_pbc(folder)
-    root = cache.cache_root(cache_dir)
-    hashes = cache.file_hashes(records, root, progress=progress)
-    first = {h: i for i, h in reversed(list(enumerate(hashes)))}
-    kept = sorted(first.values())
-
-    def builder(target: Path, on_example: Callable[[], None]) -> Any:
-        from smrjax.data.cells import Pbc
-
-        return Pbc(folder, on_example=on_example, data_dir=target)
-
-    digest = _digest([records[i] for i in kept], [hashes[i] for i in kept], PBC_CLASSES)
-    return _cells("pbc", digest, len(records), builder, size, cache_dir, progress)
+    return cached_cells("synthetic_marrow", digest, count, builder, size, cache_dir, progress)
 
 
 def load_folder(
@@ -116,19 +75,19 @@ def load_folder(
     """
     records, codes = read_folder(path, classes=classes)
     hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=progress)
-    _warn_about_copies(records, hashes, Path(path))
+    warn_of_copies(records, hashes, Path(path))
 
     def builder(folder: Path, on_example: Callable[[], None]) -> Any:
         from smrjax.data.cells import CellFolder
 
         return CellFolder(records, codes, on_example=on_example, data_dir=folder)
 
-    digest = _digest(records, hashes, codes)
-    cells = _cells("cell_folder", digest, len(records), builder, size, cache_dir, progress)
+    digest = digest_of(records, hashes, codes)
+    cells = cached_cells("cell_folder", digest, len(records), builder, size, cache_dir, progress)
     return dataclasses.replace(cells, name=Path(path).expanduser().resolve().stem)
 
 
-def _cells(
+def cached_cells(
     name: str,
     digest: str,
     count: int,
@@ -137,7 +96,20 @@ def _cells(
     cache_dir: str | Path | None,
     progress: bool,
 ) -> CellSet:
-    """The cells of one cache entry, built if they are not there or are damaged."""
+    """The cells of one cache entry, built if they are not there or are damaged.
+
+    Args:
+        name: Of the data set.
+        digest: Of the cells' content, whatever their size.
+        count: How many cells there are, or about so many: for the bar and the room on the disk.
+        make_builder: See `MakeBuilder`.
+        size: Pixels a side.
+        cache_dir: See `smrjax.data.cache.cache_root`.
+        progress: Show bars.
+
+    Raises:
+        InputError: for images that cannot be read, or a cache that cannot be written.
+    """
     root = cache.cache_root(cache_dir)
     digest_here = _sha(cache.FORMAT, digest, size)
     folder = root / f"{name}-{size}px-{digest_here[:16]}"
@@ -183,7 +155,8 @@ def _cells(
     return found
 
 
-def _digest(records: Sequence[Record], hashes: Sequence[str], classes: Sequence[str]) -> str:
+def digest_of(records: Sequence[Record], hashes: Sequence[str], classes: Sequence[str]) -> str:
+    """A hash of what cells are: names, labels, groups and folds, and the hashes of their files."""
     rows = [(r.name, r.label, r.group, r.fold, h) for r, h in zip(records, hashes, strict=True)]
     return _sha(tuple(classes), rows)
 
@@ -192,7 +165,8 @@ def _sha(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _warn_about_copies(records: Sequence[Record], hashes: Sequence[str], path: Path) -> None:
+def warn_of_copies(records: Sequence[Record], hashes: Sequence[str], path: Path) -> None:
+    """Say in one line that some images are exact copies of others."""
     first: dict[str, str] = {}
     copies = [(first[h], r.name) for r, h in zip(records, hashes, strict=True) if first.setdefault(h, r.name) != r.name]
     if copies:

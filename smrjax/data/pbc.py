@@ -1,10 +1,14 @@
 """The cells of Acevedo et al. 2020 (doi 10.17632/snkd93bnjr.1) in a folder or in the published archive."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from smrjax.data.folder import Record, find_images, is_image, plain
-from smrjax.errors import InputError
+from smrjax.data import cache
+from smrjax.data.cellset import CellSet
+from smrjax.data.folder import Record
+from smrjax.data.load import cached_cells, digest_of
+from smrjax.data.published import find_by_prefix, place_of
 
 #: Neutrophil lineage first, youngest first.
 CLASSES = ("PMY", "MY", "MMY", "BNE", "SNE", "ERB", "EO", "BA", "MO", "LY")
@@ -12,6 +16,44 @@ CLASSES = ("PMY", "MY", "MMY", "BNE", "SNE", "ERB", "EO", "BA", "MO", "LY")
 WHERE = (
     "the set is at doi.org/10.17632/snkd93bnjr.1 (CC BY 4.0): download PBC_dataset_normal_DIB.zip and give its folder"
 )
+
+CITATION = (
+    "Acevedo A, Merino A, Alférez S, Molina Á, Boldú L, Rodellar J: A dataset of microscopic peripheral blood cell "
+    "images for development of automatic recognition systems. Data in Brief 30 (2020) 105474"
+)
+
+
+def load_pbc(
+    folder: str | Path | None = None,
+    *,
+    size: int,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> CellSet:
+    """Peripheral blood cells of Acevedo et al. 2020; of exact copies the first is kept.
+
+    Args:
+        folder: With the images or the published archive; the folder ``pbc`` in $SMRJAX_DATA if None.
+        size: Pixels a side.
+        cache_dir: See `smrjax.data.cache.cache_root`.
+        progress: Show bars.
+
+    Raises:
+        InputError: if they are not there, or one is not a readable image.
+    """
+    place = place_of("pbc", folder, WHERE)
+    records = find_pbc(place)
+    hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=progress)
+    first = {h: i for i, h in reversed(list(enumerate(hashes)))}
+    kept = sorted(first.values())
+
+    def builder(target: Path, on_example: Callable[[], None]) -> Any:
+        from smrjax.data.cells import Pbc
+
+        return Pbc(place, on_example=on_example, data_dir=target)
+
+    digest = digest_of([records[i] for i in kept], [hashes[i] for i in kept], CLASSES)
+    return cached_cells("pbc", digest, len(records), builder, size, cache_dir, progress)
 
 
 def find_pbc(path: str | Path) -> list[Record]:
@@ -27,36 +69,9 @@ def find_pbc(path: str | Path) -> list[Record]:
     Raises:
         InputError: if there are none.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise InputError(f"{path}: there is no such folder; {WHERE}")
-    archives = [path] if path.is_file() else []
-    records: list[Record] = []
-    if path.is_dir():
-        records = [Record(plain(image[len(str(path)) + 1 :]), image, _label(image)) for image in find_images(str(path))]
-        archives = sorted(path.glob("*.zip"))
-    if not records and archives:
-        records = _in_archive(archives[0])
-    records = [record for record in records if record.label in CLASSES]
-    if not records:
-        raise InputError(f"{path}: there is no image whose name begins with PMY_, MY_, MMY_ and so on; {WHERE}")
-    return sorted(records, key=lambda record: (CLASSES.index(record.label), record.name))
+    return find_by_prefix(path, CLASSES, WHERE)
 
 
-def _label(name: str) -> str:
-    return os.path.basename(name).split("_")[0]
-
-
-def _in_archive(path: Path) -> list[Record]:
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is not a whole zip archive ({error}); download it again") from None
-    return [
-        Record(member, str(path), _label(member), member=member)
-        for member in members
-        if is_image(member) and not member.startswith("__MACOSX")
-    ]
+def is_pbc(path: Path) -> bool:
+    """Whether a path is to be read as this set: any zip archive that is no other set's."""
+    return path.suffix.lower() == ".zip"

@@ -85,6 +85,15 @@ def test_original_bytes_are_kept_in_records_that_tfds_reads_alone(make_folder, c
         assert example["image"] == (folder / name).read_bytes() and example["label"] == label
 
 
+def test_more_than_tfds_holds_in_memory_is_written_without_tensorflow_and_in_order(make_folder, cache, monkeypatch):
+    # TFDS's own writer turns to TensorFlow beyond this; real sets have gigabytes.
+    monkeypatch.setattr("tensorflow_datasets.core.shuffle.MAX_MEM_BUFFER_SIZE", 1000)
+    monkeypatch.setattr("smrjax.data.cells._PER_FILE", 4)
+    cells = from_folder(make_folder({"A": 7, "B": 6}), cache)
+    assert cells.names == tuple(f"{code}/{i}.png" for code, n in (("A", 7), ("B", 6)) for i in range(n))
+    assert len(list((cache / "records").rglob("*.array_record-*"))) == 4
+
+
 def test_digest_tells_content_labels_and_size(make_folder, cache):
     folder = make_folder({"A": 2, "B": 2})
     same = make_folder({"A": 2, "B": 2}, "same")
@@ -219,13 +228,20 @@ def test_load_by_name_and_by_path(make_folder, cache):
     assert isinstance(drawn, CellSet) and len(drawn) == 5
     assert drawn.digest != load("synthetic_marrow", size=16, count=5, seed=1, cache_dir=cache, progress=False).digest
     assert len(load(make_folder({"A": 1, "B": 1}), size=8, cache_dir=cache, progress=False)) == 2
-    assert set(DATASETS) == {"synthetic_marrow", "pbc"}
+    assert set(DATASETS) == {"synthetic_marrow", "pbc", "marrow21", "bloodmnist", "pcam"}
+
+
+def test_crops_of_the_comparison_detector_are_a_folder_like_any_other(make_folder, cache):
+    # The eleven classes of Liang et al. 2018, for pre-training.
+    names = "actinomyces agc asch ascus candida flora herps hsil lsil scc trichomonas".split()
+    cells = load(make_folder(dict.fromkeys(names, 1), "cd"), size=8, cache_dir=cache, progress=False)
+    assert list(cells.classes) == names and cells.labels.tolist() == list(range(11)) and cells.name == "cd"
 
 
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("no/such", {}, "no such folder or manifest; or say synthetic_marrow or pbc"),
+        ("no/such", {}, "no such folder or manifest; or say synthetic_marrow, pbc, marrow21, bloodmnist or pcam"),
         ("synthetic_marrow", {"count": 0}, "1 or more"),
         ("synthetic_marrow", {"size": 4}, "16 to 512"),
         (".", {"size": 0}, "--image-size 0"),
