@@ -5,6 +5,7 @@ from smrjax.report.comparison import comparison_figure
 from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
 from smrjax.report.embedding import embedding_figure
+from smrjax.report.explanations import by_outcome, explanations_figure, write_overlays
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
@@ -13,13 +14,16 @@ from smrjax.report.truth import true_maturity_figure
 __all__ = [
     "Readout",
     "baselines_figure",
+    "by_outcome",
     "comparison_figure",
     "confusion_figure",
     "contact_sheet",
     "embedding_figure",
+    "explanations_figure",
     "guide_scores_figure",
     "guides_figure",
     "learning_figure",
     "maturity_figure",
     "true_maturity_figure",
+    "write_overlays",
 ]
