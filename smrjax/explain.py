@@ -8,6 +8,10 @@
 
 The class score is the papers' Grad-CAM (BM, section 2.5, figures 5 and 6); the others are ours. A map is coarse, and no
 explanation by itself: it says where the last feature map speaks for the score, and takes an expert to read.
+
+A score of embeddings of length one does not change with all features alike. So what speaks for it and what speaks
+against it balance over the feature map that the head pools (but for the head's bias), and some place is hot even where
+none matters more than the rest: a hot background may only say that the cell speaks against. Look at `opposite` too.
 """
 
 from collections.abc import Callable
@@ -37,13 +41,13 @@ def explain(
     """A function from images to the heat maps of a score (`evaluate.gradcam`).
 
     BatchNorm and dropout are as in evaluation; no augmentation, no average over flips. One program is compiled for each
-    shape of a batch, kind of target and stage, and shared by all calls.
+    shape of a batch, kind of target and stage, and shared by all calls; give many cells in batches of one size.
 
     Args:
         model: Any of `ENCODERS`; frozen stages and a device axis do not matter.
         variables: Of the whole encoder, ``{"params": …, "batch_stats": …}``: of a training's state,
             ``state.params["encoder"]`` and ``state.batch_stats``.
-        target: What is explained: `class_score`, `svm_score`, `maturity`, `similarity`, or `opposite` of them.
+        target: What is explained: `class_score`, `svm_score`, `maturity`, `similarity`, or `opposite` of one of them.
         stage: Whose feature map is shown, by its name in ``model.stage_names``; by default the last of those that
             `map_sizes` gives for the images: the one that the head pools, and of a transformer the last block but one.
         normalize: Whether embeddings have length one before the target sees them, as in the training.

@@ -16,6 +16,7 @@ from smrjax.evaluate import gradcam, rescale, upsample
 from smrjax.evaluate.svm_model import from_estimator
 from smrjax.explain import _maps, class_score, explain, map_sizes, maturity, opposite, similarity, svm_score
 from smrjax.losses import tsne
+from smrjax.train.step import unit
 from tests.encoders.test_torch_weights import fresh, shapes_of
 from tests.encoders.weights import GRADCAM, GRADCAM_CLASSES, TINY, make_images, make_state, size_of
 
@@ -173,8 +174,19 @@ def test_a_unit_embedding_has_no_length_to_explain():
     def square(z):
         return (z**2).sum(-1)
 
-    long, unit = (explain(model, variables, square, normalize=n)(make_images()).max() for n in (False, True))
-    assert long > 1e-3 and unit < 1e-6 * long
+    long, short = (explain(model, variables, square, normalize=n)(make_images()).max() for n in (False, True))
+    assert long > 1e-3 and short < 1e-6 * long
+
+
+def test_places_for_and_against_balance_where_embeddings_have_length_one():
+    """Euler's theorem: what does not change with all features alike has a gradient at right angles to them."""
+    features = jnp.asarray(np.abs(RNG.normal(size=(3, 4, 5, 6))))
+    head = {"kernel": RNG.normal(size=(6, 2)), "bias": np.ones(2)}
+    sums = []
+    for target in (class_score(head, 1), opposite(class_score(head, 1))):
+        sums.append(gradcam(lambda x, target=target: target(unit(x.mean((1, 2)))), features).sum((1, 2)))
+    assert min(sums[0]) > 0.1
+    np.testing.assert_allclose(*sums, rtol=1e-4)
 
 
 def test_maturity_along_a_line_is_linear_also_beyond_its_ends():

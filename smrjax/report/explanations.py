@@ -1,18 +1,17 @@
-"""Cells beside what a network looked at: image, heat map and both in one, on a page or as files."""
+"""A page of cells beside what a network looked at: image, heat map and both in one."""
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smrjax.errors import InputError
-from smrjax.report.figures import QUIET, heading, panel, sheet, shorten, text_width, whole, write
+from smrjax.report.figures import PNG_DPI, QUIET, caption, heading, panel, sheet, shorten, text_width, write
+from smrjax.report.overlays import check_heat, coloured, overlay
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,33 +22,10 @@ SPACE = 0.07
 LINE, SMALL_LINE = 0.145, 0.118
 #: Size of these words.
 SMALL = 6.5
-#: Even steps of heat look alike with any kind of colour vision; its yellow and green are no colours of a stained cell.
-COLOURS = "viridis"
-#: Of the heat's colour where it is greatest; in proportion elsewhere.
-OPACITY = 0.65
-#: What names of image files end in.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A cell under its heat, which covers the more the hotter it is: cold parts look as they did.
-
-    Args:
-        image: u8 [H, W, 3].
-        heat: [H, W] in 0..1.
-
-    Returns:
-        u8 [H, W, 3].
-    """
-    cover = OPACITY * heat[..., None]
-    return np.rint((1 - cover) * image + cover * coloured(heat)).astype(np.uint8)
-
-
-def coloured(heat: np.ndarray) -> np.ndarray:
-    """Heat [...] in 0..1 as colours, u8 [..., 3]."""
-    from matplotlib import colormaps
-
-    return colormaps[COLOURS](np.asarray(heat, np.float64), bytes=True)[..., :3]
+READING = (
+    "Hot are the places whose features speak for the score (Grad-CAM); each map is scaled to its own largest value, so "
+    "that heat tells where, not how much. An overlay is the more opaque the hotter."
+)
 
 
 def by_outcome(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> dict[str, list[int]]:
@@ -107,7 +83,7 @@ def explanations_figure(
         ValueError: arrays that do not belong together, or heat outside of 0..1.
     """
     images, maps, labels = np.asarray(images), np.asarray(maps), np.asarray(labels)
-    _check(images, maps)
+    check_heat(images, maps)
     lengths = {len(each) for each in (images, labels, predicted, notes) if each is not None}
     if len(lengths) > 1 or columns < 1:
         raise ValueError(f"no picture of explanations: {lengths} cells, {columns} columns")
@@ -148,14 +124,8 @@ def explanations_figure(
         if rows:
             _scale(figure, left=width - 0.42, top=bands[0])
         heading(figure, title, gap=0.06)
+        caption(figure, READING, gap=0.0)
     return Path(path)
-
-
-def _check(images: np.ndarray, maps: np.ndarray) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or images.shape[:3] != maps.shape:
-        raise ValueError(f"images {images.dtype} {images.shape} and maps {maps.shape}: want u8 [N, H, W, 3], [N, H, W]")
-    if maps.size and not 0 <= maps.min() <= maps.max() <= 1:
-        raise ValueError(f"heat runs from {maps.min()} to {maps.max()}; bring it to 0..1 with evaluate.rescale")
 
 
 def _fit(words: str) -> str:
@@ -189,8 +159,8 @@ def _draw(figure: Figure, tile: np.ndarray, left: float, top: float) -> None:
     place = {"left": left + (TILE - across) / 2, "top": top + (TILE - down) / 2, "width": across, "height": down}
     axes = panel(figure, **place)
     axes.axis("off")
-    # Small images keep their pixels, large ones are averaged.
-    axes.imshow(tile, aspect="auto", interpolation="nearest" if max(height, width) < 200 else "antialiased")
+    # Pixels of small images stay what they are; large ones are averaged.
+    axes.imshow(tile, aspect="auto", interpolation="none" if max(height, width) < TILE * PNG_DPI else "antialiased")
 
 
 def _rule(figure: Figure, left: float, top: float, width: float) -> None:
@@ -208,59 +178,3 @@ def _scale(figure: Figure, *, left: float, top: float) -> None:
     axes.yaxis.set_label_position("right")
     axes.set_ylabel("heat, as a share of the cell's largest", fontsize=8)
     axes.spines[:].set_visible(False)
-
-
-def write_overlays(
-    folder: str | os.PathLike[str],
-    *,
-    names: Sequence[str],
-    images: np.ndarray,
-    maps: np.ndarray,
-    smallest: int = 256,
-) -> list[Path]:
-    """Writes three plain images for each cell: NAME.png, NAME_heat.png and NAME_overlay.png.
-
-    Args:
-        folder: made where it is not there; files of the same names are replaced.
-        names: of the cells; a path below a data folder becomes one name ("SNE/SNE_12.jpg": SNE_SNE_12).
-        images: u8 [N, H, W, 3].
-        maps: heat [N, H, W] in 0..1.
-        smallest: images whose longer side has fewer pixels are enlarged by a whole factor, each pixel a square.
-
-    Returns:
-        The files, three a cell.
-
-    Raises:
-        InputError: two cells would have the same file, or a file cannot be written.
-        ValueError: arrays that do not belong together, or heat outside of 0..1.
-    """
-    from PIL import Image
-
-    images, maps = np.asarray(images), np.asarray(maps)
-    _check(images, maps)
-    stems = [file_stem(name) for name in names]
-    if len(stems) != len(images):
-        raise ValueError(f"{len(stems)} names for {len(images)} images")
-    files = [[Path(folder) / f"{stem}{kind}.png" for kind in ("", "_heat", "_overlay")] for stem in stems]
-    uses = Counter(path for paths in files for path in paths)
-    for name, paths in zip(names, files, strict=True):
-        if any(uses[path] > 1 for path in paths):
-            raise InputError(f"{name}: another cell's pictures would have the same name; rename one of the two")
-    factor = max(1, -(-smallest // max(images.shape[1:3])))
-    for paths, image, heat in zip(files, images, maps, strict=True):
-        for path, pixels in zip(paths, (image, coloured(heat), overlay(image, heat)), strict=True):
-            with whole(path) as part:
-                Image.fromarray(pixels.repeat(factor, 0).repeat(factor, 1)).save(part, format="PNG")
-    return [path for paths in files for path in paths]
-
-
-def file_stem(name: str) -> str:
-    """A cell's name as the beginning of a file's: no folders, no suffix of an image.
-
-    >>> file_stem("SNE/SNE_12.jpg"), file_stem("../cell 7.5")
-    ('SNE_SNE_12', 'cell 7.5')
-    """
-    path = name.replace("\\", "/")
-    if path.lower().endswith(SUFFIXES):
-        path = path.rpartition(".")[0]
-    return "_".join(part for part in path.split("/") if part.strip(". ")) or "cell"

@@ -6,7 +6,7 @@ from PIL import Image
 
 from smrjax.errors import InputError
 from smrjax.report import by_outcome, explanations_figure, write_overlays
-from smrjax.report.explanations import OPACITY, coloured, overlay
+from smrjax.report.overlays import OPACITY, coloured, overlay
 from tests.report.conftest import check_png, colour_share, svg_words
 
 NAMES = ("Promyelocyte", "Myelocyte", "Segmented neutrophil")
