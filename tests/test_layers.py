@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "losses": {"curves"},
     "method": {"taxonomy", "curves", "targets", "losses", "guides"},
     "train": {"taxonomy", "curves", "targets", "losses", "guides", "encoders", "data", "evaluate", "method"},
+    "explain": {"curves", "evaluate", "method", "train"},
     "report": {"taxonomy"},
     "predict": {"taxonomy", "curves", "encoders", "data", "evaluate", "method", "train"},
 }

@@ -1,5 +1,6 @@
-"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health."""
+"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health, Grad-CAM."""
 
+from smrjax.evaluate.gradcam import gradcam, rescale, upsample
 from smrjax.evaluate.health import (
     effective_rank,
     share_beyond_ends,
@@ -50,6 +51,7 @@ __all__ = [
     "expected_stage",
     "fit_svm",
     "fit_svm_at",
+    "gradcam",
     "holm",
     "interval",
     "kendall_tau",
@@ -66,6 +68,7 @@ __all__ = [
     "paired_difference",
     "per_class",
     "quadratic_kappa",
+    "rescale",
     "save_svm",
     "score_report",
     "share_beyond_ends",
@@ -73,5 +76,6 @@ __all__ = [
     "spearman",
     "spread",
     "straightness",
+    "upsample",
     "warnings_in_words",
 ]

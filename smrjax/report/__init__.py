@@ -5,21 +5,26 @@ from smrjax.report.comparison import comparison_figure
 from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
 from smrjax.report.embedding import embedding_figure
+from smrjax.report.explanations import by_outcome, explanations_figure
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
+from smrjax.report.overlays import write_overlays
 from smrjax.report.truth import true_maturity_figure
 
 __all__ = [
     "Readout",
     "baselines_figure",
+    "by_outcome",
     "comparison_figure",
     "confusion_figure",
     "contact_sheet",
     "embedding_figure",
+    "explanations_figure",
     "guide_scores_figure",
     "guides_figure",
     "learning_figure",
     "maturity_figure",
     "true_maturity_figure",
+    "write_overlays",
 ]

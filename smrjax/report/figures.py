@@ -84,10 +84,24 @@ def sheet(path: str | os.PathLike[str], *, width: float, height: float, svg: boo
 
 
 def _save(figure: Figure, path: Path, *, dpi: int, metadata: dict[str, None]) -> None:
+    with whole(path) as part:
+        figure.savefig(part, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place beside a picture to write it to; it takes the picture's name when the block ends well.
+
+    Args:
+        path: of the picture; folders are made.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata)
+        yield part
         os.replace(part, path)
     except OSError as error:
         reason = error.strerror or error

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 
 GOLDEN = Path(__file__).with_name("golden.npz")
+#: What pytorch-grad-cam makes of two of the networks for these classes of the two images.
+GRADCAM = Path(__file__).with_name("gradcam.npz")
+GRADCAM_CLASSES = (3, 700)
 #: Both parities at most depths, and not square.
 SIZE = (44, 51)
 #: Tiny networks, and the ones of their kind whose weights are published.
