@@ -5,7 +5,6 @@ from pathlib import Path
 from types import ModuleType
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -13,33 +12,11 @@ from flax.traverse_util import flatten_dict
 from smrjax.encoders import ENCODERS, load_torch_weights, torch_weights
 from smrjax.encoders.torch_weights import convert, imagenet_weights
 from smrjax.errors import InputError
-from tests.encoders.weights import GOLDEN, TINY, make_images, make_state, sample, size_of
+from tests.encoders.variables import assert_same, fresh
+from tests.encoders.weights import TINY, golden, make_images, make_state, sample, shapes_of, size_of, state_of
 
 LARGE = ["densenet121", "efficientnet_lite0", "resnet18", "resnet152"]
 NETWORKS = [*LARGE, *TINY]
-
-
-@cache
-def golden():
-    return dict(np.load(GOLDEN))
-
-
-def shapes_of(name):
-    stored = golden()
-    shapes = zip(stored[f"{name}/names"].tolist(), stored[f"{name}/shapes"].tolist(), strict=True)
-    return {key: tuple(n for n in shape if n) for key, shape in shapes}
-
-
-def state_of(name):
-    return make_state(shapes_of(name))
-
-
-@cache
-def fresh(name, size=64):
-    """Variables of zeros: only the file's numbers can give the file's answers."""
-    image = jnp.zeros((1, size, size, 3))
-    shapes = jax.eval_shape(ENCODERS[name]().init, jax.random.key(0), image)
-    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
 
 
 @cache
@@ -111,10 +88,6 @@ def check_answers_here(tmp_path, name, size, suffix):
         assert np.abs(stages[stage] - values).max() < 1e-4 * np.abs(values).max(), stage
 
 
-def assert_same(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
 def test_densenet_names_of_before_2018():
     state = state_of("densenet121")
     old = {re.sub(r"(denselayer\d+\.(norm|conv))(\d)", r"\1.\3", k): v for k, v in state.items()}
@@ -129,23 +102,6 @@ def test_transformer_names_of_before_2022():
     assert "encoder.layers.encoder_layer_2.mlp.linear_2.weight" in old
     variables = fresh("vit_tiny")
     assert_same(convert(old, "vit_l_32", variables), convert(state, "vit_l_32", variables))
-
-
-def test_a_vgg_of_timm_keeps_its_linear_layers_as_convolutions():
-    state = state_of("vgg_tiny")
-    theirs = {
-        "classifier.0": ("pre_logits.fc1", 3),
-        "classifier.3": ("pre_logits.fc2", 1),
-        "classifier.6": ("head.fc", 1),
-    }
-    timm = {}
-    for key, value in state.items():
-        module, _, array = key.rpartition(".")
-        name, size = theirs.get(module, (module, 1))
-        turned = value.reshape(len(value), -1, size, size) if name != module and array == "weight" else value
-        timm[f"{name}.{array}"] = turned
-    variables = fresh("vgg_tiny")
-    assert_same(convert(timm, "vgg19_bn", variables), convert(state, "vgg19_bn", variables))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -214,19 +170,15 @@ def test_weights_that_nobody_published():
         convert({}, "densenet_small", {})
 
 
-@pytest.mark.parametrize("name", ["regnet_y_32gf", "vit_l_32"])
-def test_weights_that_no_hub_has_under_these_names(name):
-    with pytest.raises(InputError, match=rf"{name} cannot be fetched; give .* torchvision's file"):
-        load_torch_weights("imagenet", name, {})
-
-
 HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
+    "regnet_y_32gf": "timm/regnety_320.tv2_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
     "resnet50": "timm/resnet50.tv_in1k",
     "resnet152": "timm/resnet152.tv_in1k",
     "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
     "vgg19_bn": "timm/vgg19_bn.tv_in1k",
+    "vit_l_32": "timm/vit_large_patch32_384.orig_in21k_ft_in1k",
 }
 
 
