@@ -143,8 +143,11 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    # The last three for kinds of numbers that numpy has no name for.
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: no weights could be read: numpy has no such numbers; save them as float32"
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?") from error
 
 

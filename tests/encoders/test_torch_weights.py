@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 from functools import cache
@@ -10,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from smrjax.encoders import ENCODERS, load_torch_weights, torch_weights
-from smrjax.encoders.torch_weights import convert, imagenet_weights
+from smrjax.encoders.torch_weights import convert, imagenet_weights, read_weights
 from smrjax.errors import InputError
 from tests.encoders.variables import assert_same, fresh
 from tests.encoders.weights import TINY, golden, make_images, make_state, sample, shapes_of, size_of, state_of
@@ -104,6 +105,27 @@ def test_transformer_names_of_before_2022():
     assert_same(convert(old, "vit_l_32", variables), convert(state, "vit_l_32", variables))
 
 
+def test_names_of_a_network_spread_over_devices():
+    state = state_of("resnet_tiny")
+    spread = {f"module.{k}": v for k, v in state.items()}
+    assert "module.layer1.0.bn2.num_batches_tracked" in spread
+    variables = fresh("resnet_tiny")
+    assert_same(convert(spread, "resnet50", variables), convert(state, "resnet50", variables))
+
+
+@pytest.mark.parametrize("name", ["resnet_tiny", "vgg_tiny", "vit_tiny"])
+@pytest.mark.parametrize("classes", [0, 7, 21_843])
+def test_a_classifier_of_any_number_of_classes_is_left_out(name, classes):
+    state = state_of(name)
+    *_, weight, bias = state  # the classifier comes last
+    other = {k: v for k, v in state.items() if k not in (weight, bias)}
+    assert len(state[bias]) == 1000
+    if classes:
+        other |= {weight: np.ones((classes, state[weight].shape[1])), bias: np.ones(classes)}
+    variables = fresh(name)
+    assert_same(convert(other, TINY[name], variables), convert(state, TINY[name], variables))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_array_has_its_own_place(name):
     state = state_of(name)
@@ -137,6 +159,7 @@ def broken(change):
     [
         (lambda s: s.pop("blocks.2.1.bn2.running_var"), r"missing: blocks\.2\.1\.bn2\.running_var\)"),
         (lambda s: s.update(se=np.zeros(1), aux=np.zeros(1)), r"left over: se, aux\)"),
+        (lambda s: s.update({"module.bn1.bias": s["bn1.bias"]}), r"there twice: bn1\.bias\)"),
         (lambda s: s.update({"bn1.bias": np.zeros(9)}), r"bn1\.bias is \(9,\) and should be \(32,\)"),
     ],
 )
@@ -161,6 +184,32 @@ def test_files_that_are_none(tmp_path):
         (tmp_path / name).write_bytes(b"<html>not found</html>")
         with pytest.raises(InputError, match=name):
             load_torch_weights(tmp_path / name, "densenet121", {})
+
+
+def test_every_cut_of_a_safetensors_file_is_noticed(tmp_path):
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    save_file({"w": np.arange(6, dtype=np.float32), "n": np.array([41])}, tmp_path / "whole.safetensors")
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    assert read_weights(tmp_path / "whole.safetensors")["n"] == 41
+    for end in range(len(whole)):
+        (tmp_path / "cut.safetensors").write_bytes(whole[:end])
+        with pytest.raises(InputError, match=r"cut\.safetensors: no weights could be read") as said:
+            read_weights(tmp_path / "cut.safetensors")
+        assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("BF16", 2), ("F16", 2), ("F8_E4M3", 1)])
+def test_safetensors_of_short_numbers_are_read_or_refused(tmp_path, kind, size):
+    """0x3f80 is 1 in bfloat16 and 1.875 in float16, the first 16 bits of 1 in float32; numpy has no numbers of 8."""
+    pytest.importorskip("safetensors")
+    head = json.dumps({"w": {"dtype": kind, "shape": [1], "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + b"\x80\x3f"[:size])
+    if size == 2:
+        assert float(read_weights(path)["w"][0]) == {"BF16": 1.0, "F16": 1.875}[kind]
+    else:
+        with pytest.raises(InputError, match=r"w\.safetensors: .* no such numbers; save them as float32"):
+            read_weights(path)
 
 
 def test_weights_that_nobody_published():
