@@ -2,12 +2,13 @@
 
 A ``.pth`` file is a pickle that names the functions which rebuild its tensors. Here every name resolves to an inert
 stand-in from a short list, or the file is refused. Both layouts are read: the zip archive (torch >= 1.6) and the older
-one of five pickles followed by the raw storages.
+one of five pickles followed by the raw storages. A checkpoint may hold the state dict beside other things.
 """
 
 import io
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from smrjax.errors import InputError
 
+#: Where training programs put the state dict in their checkpoints.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES: dict[str, Any] = {
     "DoubleStorage": np.float64,
@@ -98,12 +101,27 @@ def _values(storage: _Storage, data: bytes) -> np.ndarray:
     return np.frombuffer(data, storage.dtype)
 
 
+def _layout(file: IO[bytes]) -> Callable[[IO[bytes]], tuple[Any, dict[str, np.ndarray]]]:
+    """What reads the file, by its first bytes; a zip archive without its end is cut short."""
+    start = file.read(2)
+    file.seek(0)
+    if start == b"PK":
+        if not zipfile.is_zipfile(file):
+            raise _Refused("it is cut short")
+        return _from_zip
+    if not start:
+        raise _Refused("it is empty")
+    if start[:1] != pickle.PROTO:
+        raise _Refused("it is no file of torch's")
+    return _from_pickles
+
+
 def _from_zip(file: IO[bytes]) -> tuple[Any, dict[str, np.ndarray]]:
     with zipfile.ZipFile(file) as archive:
         names = {info.filename.partition("/")[2]: info for info in archive.infolist()}
         # Torch never compresses; refusing to inflate keeps a small file from filling the memory.
         if "data.pkl" not in names or any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
-            raise _Refused("it is a zip archive, but not one that torch wrote")
+            raise _Refused("it is a zip archive, but not one that torch.save wrote")
         if "byteorder" in names and archive.read(names["byteorder"]) != b"little":
             raise _Refused("it was written on a big-endian machine")
         found: dict[str, _Storage] = {}
@@ -142,7 +160,7 @@ def _view(tensor: _Tensor, values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def read_pth(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of a state dict that ``torch.save`` wrote.
+    """Arrays of a state dict that ``torch.save`` wrote, by itself or as "state_dict", "model_state_dict" or "model".
 
     Args:
         path: The file.
@@ -155,9 +173,9 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
     """
     try:
         with open(path, "rb") as file:
-            read = _from_zip if zipfile.is_zipfile(file) else _from_pickles
-            file.seek(0)
-            table, values = read(file)
+            table, values = _layout(file)(file)
+        if isinstance(table, dict):
+            table = next((table[name] for name in _WRAPPERS if isinstance(table.get(name), dict)), table)
         if not isinstance(table, dict) or not all(isinstance(v, _Tensor) for v in table.values()):
             raise _Refused("it holds something other than a flat table of tensors")
         return {str(name): _view(tensor, values) for name, tensor in table.items()}
@@ -167,4 +185,5 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         reason = error.strerror or "it cannot be opened"
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = f"it is damaged or cut short ({type(error).__name__})"
-    raise InputError(f"{path}: no weights could be read: {reason}; give a state dict saved by torch, or .safetensors")
+    advice = "give a state dict as torch.save(model.state_dict(), …) writes it, or .safetensors"
+    raise InputError(f"{path}: no weights could be read: {reason}; {advice}")

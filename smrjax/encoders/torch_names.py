@@ -60,20 +60,33 @@ def resnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
     raise ValueError(f"no such module: {path}")
 
 
+#: Modules of a layer, or of the stem: in torchvision and in timm.
+_REGNET = {
+    "conv": ("stem.0", "stem.conv"),
+    "norm": ("stem.1", "stem.bn"),
+    "conv1": ("f.a.0", "conv1.conv"),
+    "norm1": ("f.a.1", "conv1.bn"),
+    "conv2": ("f.b.0", "conv2.conv"),
+    "norm2": ("f.b.1", "conv2.bn"),
+    "excite.linear1": ("f.se.fc1", "se.fc1"),
+    "excite.linear2": ("f.se.fc2", "se.fc2"),
+    "conv3": ("f.c.0", "conv3.conv"),
+    "norm3": ("f.c.1", "conv3.bn"),
+    "shortcut_conv": ("proj.0", "downsample.conv"),
+    "shortcut_norm": ("proj.1", "downsample.bn"),
+}
+
+
 def regnet_key(path: VariablePath, state: Mapping[str, Any]) -> str:
-    """Name in torchvision of a module of `regnet.RegNetY`."""
-    stage, *inner = path
-    if stage == "stem":
-        return {"conv": "stem.0", "norm": "stem.1"}[inner[0]]
-    layer, *module = inner
-    place = f"trunk_output.{stage}.{stage}-{int(layer.removeprefix('layer')) - 1}"
-    match module:
-        case ["excite", linear]:
-            return f"{place}.f.se.fc{linear.removeprefix('linear')}"
-        case ["shortcut_conv" | "shortcut_norm" as kind]:
-            return f"{place}.proj.{int(kind == 'shortcut_norm')}"
-        case [name]:
-            return f"{place}.f.{'abc'[int(name[-1]) - 1]}.{int(name.startswith('norm'))}"
+    """Name in torchvision of a module of `regnet.RegNetY`, or timm's if the state dict has those."""
+    timm = "stem.conv.weight" in state
+    match path:
+        case ["stem", module]:
+            return _REGNET[module][timm]
+        case [stage, layer, *modules]:
+            number = int(layer.removeprefix("layer"))
+            place = f"s{stage[-1]}.b{number}" if timm else f"trunk_output.{stage}.{stage}-{number - 1}"
+            return f"{place}.{_REGNET['.'.join(modules)][timm]}"
     raise ValueError(f"no such module: {path}")
 
 
@@ -88,23 +101,31 @@ def vgg_key(path: VariablePath, state: Mapping[str, Any]) -> str:
     return f"features.{3 * (sum(LAYERS[:block]) + number) + block + module.startswith('norm')}"
 
 
+#: Modules of a layer, or beside the layers: in torchvision and in timm.
+_VIT = {
+    "patches": ("conv_proj", "patch_embed.proj"),
+    "class_token": ("class_token", "cls_token"),
+    "positions": ("encoder.pos_embedding", "pos_embed"),
+    "norm": ("encoder.ln", "norm"),
+    "norm1": ("ln_1", "norm1"),
+    "attention.in_proj": ("self_attention.in_proj", "attn.qkv"),
+    "attention.out_proj": ("self_attention.out_proj", "attn.proj"),
+    "norm2": ("ln_2", "norm2"),
+    "linear1": ("mlp.0", "mlp.fc1"),
+    "linear2": ("mlp.3", "mlp.fc2"),
+}
+
+
 def vit_key(path: VariablePath, state: Mapping[str, Any]) -> str:
-    """Name in torchvision of a module of `vit.VisionTransformer`."""
+    """Name in torchvision of a module of `vit.VisionTransformer`, or timm's if the state dict has those."""
+    timm = "patch_embed.proj.weight" in state
     match path:
-        case ["stem", part]:
-            return {"patches": "conv_proj", "class_token": "class_token", "positions": "encoder.pos_embedding"}[part]
-        case [_, "norm"]:
-            return "encoder.ln"
-        case [_, layer, *module]:
-            names = {
-                "norm1": "ln_1",
-                "norm2": "ln_2",
-                "attention": "self_attention",
-                "linear1": "mlp.0",
-                "linear2": "mlp.3",
-            }
-            place = f"encoder.layers.encoder_layer_{int(layer.removeprefix('layer')) - 1}"
-            return ".".join([place, names[module[0]], *module[1:]])
+        case [_, module]:
+            return _VIT[module][timm]
+        case [_, layer, *modules]:
+            number = int(layer.removeprefix("layer")) - 1
+            place = f"blocks.{number}" if timm else f"encoder.layers.encoder_layer_{number}"
+            return f"{place}.{_VIT['.'.join(modules)][timm]}"
     raise ValueError(f"no such module: {path}")
 
 

@@ -4,6 +4,7 @@ The embedding head stays as it was initialised; the ImageNet classifier of the f
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from smrjax.encoders.colours import scaled_to_imagenet
 from smrjax.encoders.positions import resize_positions
 from smrjax.encoders.pth import read_pth
 from smrjax.encoders.torch_names import KEYS
@@ -28,23 +30,27 @@ _LEAVES = {
 }
 _CLASSIFIERS = {
     f"{module}.{array}"
-    for module in ("classifier", "classifier.6", "_fc", "fc", "head.fc", "heads.head")
+    for module in ("classifier", "classifier.6", "_fc", "fc", "head.fc", "heads.head", "head", "pre_logits.fc")
     for array in ("weight", "bias")
 }
 _OLD = (
+    (r"^module\.", ""),
     (r"\b(norm|conv)\.(\d)\b", r"\1\2"),
     (r"\bmlp\.linear_1\b", "mlp.0"),
     (r"\bmlp\.linear_2\b", "mlp.3"),
     (r"\bin_proj_", "in_proj."),
 )
-#: Repositories of the model hub with torchvision's first ImageNet weights.
+#: Repositories of the model hub with ImageNet weights: torchvision's first ones, RegNet's second ones (it has no
+#: others there), and the transformer's paper's own, trained on ImageNet-21k, then on ImageNet at 384 px.
 _HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
+    "regnet_y_32gf": "timm/regnety_320.tv2_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
     "resnet50": "timm/resnet50.tv_in1k",
     "resnet152": "timm/resnet152.tv_in1k",
     "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
     "vgg19_bn": "timm/vgg19_bn.tv_in1k",
+    "vit_l_32": "timm/vit_large_patch32_384.orig_in21k_ft_in1k",
 }
 
 
@@ -53,7 +59,10 @@ def _some(names: list[str]) -> str:
 
 
 def _today(name: str) -> str:
-    """A name of former versions of torchvision as of today, and an attention's joint layer like any other module."""
+    """A name of former versions of torchvision as of today, an attention's joint layer like any other module.
+
+    "module." is put before every name by torch's DataParallel.
+    """
     for old, new in _OLD:
         name = re.sub(old, new, name)
     return name
@@ -69,10 +78,13 @@ def _turned(array: np.ndarray, axes: int) -> np.ndarray:
 def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Put the arrays of a torch state dict in the place of an encoder's variables.
 
-    Kernels turn from OIHW to HWIO. DenseNet names may be torchvision's of today, of before 2018 (``norm.1``), or
-    timm's; EfficientNet names timm's or lukemelas'; VGG names torchvision's or timm's; RegNet names torchvision's;
-    ResNet names torchvision's, which are timm's too; ViT names torchvision's of today or of before 2022
-    (``mlp.linear_1``), its position embeddings interpolated where images have another size.
+    Kernels turn from OIHW to HWIO. Names may be torchvision's or timm's, with or without the ``module.`` of torch's
+    DataParallel; DenseNet's also torchvision's of before 2018 (``norm.1``), ViT's of before 2022 (``mlp.linear_1``),
+    EfficientNet's timm's or lukemelas'. Position embeddings are interpolated where images have another size, as
+    torchvision does it, also those of a ViT of timm's; see `scaled_to_imagenet` for its patches.
+
+    Of EfficientNet the network is timm's ``tf_efficientnet_lite0``; its ``efficientnet_lite0`` is another function
+    (padding, epsilon, colours) whose arrays have the same names and shapes, so give no file of that one.
 
     Args:
         state: Name -> array.
@@ -83,12 +95,13 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[st
         Variables of the same shapes, the stage "head" untouched.
 
     Raises:
-        InputError: if an array is missing, left over, or of another shape, or no torch network is known by that name,
-            or position embeddings are not those of square images.
+        InputError: if an array is missing, left over, there twice, or of another shape, or no torch network is known
+            by that name, or position embeddings are not those of square images.
     """
     if encoder not in KEYS:
         raise InputError(f"encoder {encoder} has no torch counterpart; weights exist for {', '.join(KEYS)}")
-    state = {_today(name): array for name, array in state.items()}
+    names = Counter(map(_today, state))
+    state = scaled_to_imagenet({_today(name): array for name, array in state.items()})
     used, result, missing, wrong = set(_CLASSIFIERS), {}, [], []
     for path, old in flatten_dict(dict(variables)).items():
         result[path] = old
@@ -107,7 +120,8 @@ def convert(state: Mapping[str, np.ndarray], encoder: str, variables: Mapping[st
         else:
             result[path] = jnp.asarray(new, old.dtype)
     extra = [key for key in state if key not in used and not key.endswith(".num_batches_tracked")]
-    problems = [("missing", missing), ("left over", extra), ("of another shape", wrong)]
+    twice = [name for name, count in names.items() if count > 1]
+    problems = [("missing", missing), ("left over", extra), ("there twice", twice), ("of another shape", wrong)]
     if any(names for _, names in problems):
         said = "; ".join(f"{what}: {_some(names)}" for what, names in problems if names)
         raise InputError(f"these are not the weights of {encoder} ({said}); give a file of that very network")
@@ -129,7 +143,11 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: no weights could be read: numpy has no such numbers; save them as float32"
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?") from error
 
 
@@ -144,12 +162,8 @@ def imagenet_weights(encoder: str) -> Path:
         if spec is None or spec.origin is None:
             raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
         return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-    if encoder not in KEYS:
-        raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(KEYS)}")
     if encoder not in _HUB:
-        raise InputError(
-            f"the weights of {encoder} cannot be fetched; give the path of torchvision's file (.pth) instead"
-        )
+        raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
         raise InputError(f"fetching weights of {encoder} needs a package; pip install 'smrjax[weights]', or {by_hand}")

@@ -1,7 +1,4 @@
-"""The reader meets files written here opcode by opcode, so that torch is not needed and malice can be exact."""
-
 import pickle
-import struct
 import zipfile
 
 import numpy as np
@@ -9,61 +6,20 @@ import pytest
 
 from smrjax.encoders.pth import read_pth
 from smrjax.errors import InputError
-
-MAGIC = 0x1950A86A20F9469CFC6C
-START, STOP = b"\x80\x02", b"."
-
-
-def text(value):
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
-
-
-def named(module, name):
-    return f"c{module}\n{name}\n".encode()
-
-
-def number(value):
-    return b"J" + struct.pack("<i", value)
-
-
-def tupled(*items):
-    return b"(" + b"".join(items) + b"t"
-
-
-def storage(key, size, kind="FloatStorage"):
-    return tupled(text("storage"), named("torch", kind), text(key), text("cpu"), number(size), b"N") + b"Q"
-
-
-def tensor(key, shape, strides, size, offset=0, kind="FloatStorage", after=b""):
-    arguments = tupled(
-        storage(key, size, kind),
-        number(offset),
-        tupled(*map(number, shape)),
-        tupled(*map(number, strides)),
-        b"\x89",
-        named("collections", "OrderedDict") + b")R",
-    )
-    return named("torch._utils", "_rebuild_tensor_v2") + arguments + b"R" + after
-
-
-def table(*items):
-    pairs = b"".join(text(name) + value for name, value in items)
-    return START + named("collections", "OrderedDict") + b")R(" + pairs + b"u" + b"}" + b"b" + STOP
-
-
-def write_zip(path, body, arrays):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", body)
-        archive.writestr("archive/byteorder", "little")
-        for key, array in arrays.items():
-            archive.writestr(f"archive/data/{key}", array.tobytes())
-
-
-def write_pickles(path, body, arrays):
-    head = [pickle.dumps(x, 2) for x in (MAGIC, 1001, {"little_endian": True})]
-    data = b"".join(struct.pack("<q", a.size) + a.tobytes() for a in arrays.values())
-    path.write_bytes(b"".join(head) + body + pickle.dumps(list(arrays), 2) + data)
-
+from tests.encoders.pickles import (
+    START,
+    STOP,
+    Attack,
+    named,
+    number,
+    ordered,
+    table,
+    tensor,
+    text,
+    tupled,
+    write_pickles,
+    write_zip,
+)
 
 WRITERS = pytest.mark.parametrize("write", [write_zip, write_pickles])
 NUMBERS = np.arange(12, dtype=np.float32)
@@ -79,18 +35,11 @@ def test_reads_views_of_storages(tmp_path, write):
     assert read["n"].dtype == np.int64 and read["n"] == 41
 
 
-class Attack:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
+@pytest.mark.parametrize("name", ["w", "state_dict", "epoch"])
 @WRITERS
-def test_runs_nothing(tmp_path, write):
+def test_runs_nothing(tmp_path, write, name):
     victim = tmp_path / "victim"
-    attack = pickle.dumps({"w": Attack(victim)}, 2)
+    attack = pickle.dumps({"model": {}, name: Attack(victim)}, 2)
     pickle.loads(attack).popitem()[1].close()
     assert victim.exists(), "the attack is a real one"
     victim.unlink()
@@ -141,13 +90,56 @@ def test_every_cut_is_noticed(tmp_path, write):
 def test_a_deflated_archive_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", GOOD)
-    with pytest.raises(InputError, match="not one that torch wrote"):
+    with pytest.raises(InputError, match="not one that torch.save wrote"):
         read_pth(tmp_path / "w.pth")
 
 
-def test_a_wrapped_table_is_refused(tmp_path):
-    write_zip(tmp_path / "w.pth", pickle.dumps({"epoch": 3}, 2), {})
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict", "model"])
+@WRITERS
+def test_a_checkpoint_gives_its_state_dict(tmp_path, write, name):
+    """As training programs write it: numbers beside it, and an optimizer with tensors of its own."""
+    moments = b"}" + text("state") + b"}" + number(0) + ordered(("exp_avg", tensor("7", (12,), (1,), 12))) + b"ss"
+    weights = ordered(("w", tensor("7", (2,), (1,), 12, offset=3)))
+    body = START + b"}(" + text("epoch") + number(3) + text("optimizer") + moments + text(name) + weights + b"u" + STOP
+    write(tmp_path / "w.pth", body, {"7": NUMBERS})
+    read = read_pth(tmp_path / "w.pth")
+    assert list(read) == ["w"]
+    np.testing.assert_array_equal(read["w"], [3, 4])
+
+
+@pytest.mark.parametrize("held", [{"epoch": 3}, {"model": {"epoch": 3}}, {"ema": {}, "model": 3}, [], None, "w"])
+@WRITERS
+def test_anything_else_than_a_table_is_refused(tmp_path, write, held):
+    write(tmp_path / "w.pth", pickle.dumps(held, 2), {})
     with pytest.raises(InputError, match="other than a flat table"):
+        read_pth(tmp_path / "w.pth")
+
+
+@WRITERS
+def test_a_whole_network_is_refused_by_its_class(tmp_path, write):
+    """As ``torch.save(model)``: an object of the network's class; before 1.6 with the class's source beside it."""
+    network = named("torchvision.models.resnet", "ResNet")
+    if write is write_pickles:
+        network = tupled(text("module"), network, text("resnet.py"), text("class ResNet: ...")) + b"Q"
+    write(tmp_path / "w.pth", START + network + b")\x81}" + text("training") + b"\x88sb" + STOP, {})
+    with pytest.raises(InputError, match=r"asks for torchvision\.models\.resnet\.ResNet.*give a state dict as torch"):
+        read_pth(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"<html>not found</html>", "no file of torch's"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "no file of torch's"),
+        (pickle.dumps({"w": 1.0}, 2), "does not begin like a file of torch's"),
+        (b"PK\x03\x04" + bytes(99), "cut short"),
+        (b"\x80", "damaged or cut short"),
+    ],
+)
+def test_files_that_torch_did_not_write(tmp_path, content, said):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(InputError, match=said):
         read_pth(tmp_path / "w.pth")
 
 

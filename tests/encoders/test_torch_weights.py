@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 from functools import cache
@@ -5,41 +6,18 @@ from pathlib import Path
 from types import ModuleType
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
 from smrjax.encoders import ENCODERS, load_torch_weights, torch_weights
-from smrjax.encoders.torch_weights import convert, imagenet_weights
+from smrjax.encoders.torch_weights import convert, imagenet_weights, read_weights
 from smrjax.errors import InputError
-from tests.encoders.weights import GOLDEN, TINY, make_images, make_state, sample, size_of
+from tests.encoders.variables import assert_same, fresh
+from tests.encoders.weights import TINY, golden, make_images, make_state, sample, shapes_of, size_of, state_of
 
 LARGE = ["densenet121", "efficientnet_lite0", "resnet18", "resnet152"]
 NETWORKS = [*LARGE, *TINY]
-
-
-@cache
-def golden():
-    return dict(np.load(GOLDEN))
-
-
-def shapes_of(name):
-    stored = golden()
-    shapes = zip(stored[f"{name}/names"].tolist(), stored[f"{name}/shapes"].tolist(), strict=True)
-    return {key: tuple(n for n in shape if n) for key, shape in shapes}
-
-
-def state_of(name):
-    return make_state(shapes_of(name))
-
-
-@cache
-def fresh(name, size=64):
-    """Variables of zeros: only the file's numbers can give the file's answers."""
-    image = jnp.zeros((1, size, size, 3))
-    shapes = jax.eval_shape(ENCODERS[name]().init, jax.random.key(0), image)
-    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
 
 
 @cache
@@ -111,10 +89,6 @@ def check_answers_here(tmp_path, name, size, suffix):
         assert np.abs(stages[stage] - values).max() < 1e-4 * np.abs(values).max(), stage
 
 
-def assert_same(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
 def test_densenet_names_of_before_2018():
     state = state_of("densenet121")
     old = {re.sub(r"(denselayer\d+\.(norm|conv))(\d)", r"\1.\3", k): v for k, v in state.items()}
@@ -131,21 +105,25 @@ def test_transformer_names_of_before_2022():
     assert_same(convert(old, "vit_l_32", variables), convert(state, "vit_l_32", variables))
 
 
-def test_a_vgg_of_timm_keeps_its_linear_layers_as_convolutions():
-    state = state_of("vgg_tiny")
-    theirs = {
-        "classifier.0": ("pre_logits.fc1", 3),
-        "classifier.3": ("pre_logits.fc2", 1),
-        "classifier.6": ("head.fc", 1),
-    }
-    timm = {}
-    for key, value in state.items():
-        module, _, array = key.rpartition(".")
-        name, size = theirs.get(module, (module, 1))
-        turned = value.reshape(len(value), -1, size, size) if name != module and array == "weight" else value
-        timm[f"{name}.{array}"] = turned
-    variables = fresh("vgg_tiny")
-    assert_same(convert(timm, "vgg19_bn", variables), convert(state, "vgg19_bn", variables))
+def test_names_of_a_network_spread_over_devices():
+    state = state_of("resnet_tiny")
+    spread = {f"module.{k}": v for k, v in state.items()}
+    assert "module.layer1.0.bn2.num_batches_tracked" in spread
+    variables = fresh("resnet_tiny")
+    assert_same(convert(spread, "resnet50", variables), convert(state, "resnet50", variables))
+
+
+@pytest.mark.parametrize("name", ["resnet_tiny", "vgg_tiny", "vit_tiny"])
+@pytest.mark.parametrize("classes", [0, 7, 21_843])
+def test_a_classifier_of_any_number_of_classes_is_left_out(name, classes):
+    state = state_of(name)
+    *_, weight, bias = state  # the classifier comes last
+    other = {k: v for k, v in state.items() if k not in (weight, bias)}
+    assert len(state[bias]) == 1000
+    if classes:
+        other |= {weight: np.ones((classes, state[weight].shape[1])), bias: np.ones(classes)}
+    variables = fresh(name)
+    assert_same(convert(other, TINY[name], variables), convert(state, TINY[name], variables))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -181,6 +159,7 @@ def broken(change):
     [
         (lambda s: s.pop("blocks.2.1.bn2.running_var"), r"missing: blocks\.2\.1\.bn2\.running_var\)"),
         (lambda s: s.update(se=np.zeros(1), aux=np.zeros(1)), r"left over: se, aux\)"),
+        (lambda s: s.update({"module.bn1.bias": s["bn1.bias"]}), r"there twice: bn1\.bias\)"),
         (lambda s: s.update({"bn1.bias": np.zeros(9)}), r"bn1\.bias is \(9,\) and should be \(32,\)"),
     ],
 )
@@ -207,6 +186,32 @@ def test_files_that_are_none(tmp_path):
             load_torch_weights(tmp_path / name, "densenet121", {})
 
 
+def test_every_cut_of_a_safetensors_file_is_noticed(tmp_path):
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    save_file({"w": np.arange(6, dtype=np.float32), "n": np.array([41])}, tmp_path / "whole.safetensors")
+    whole = (tmp_path / "whole.safetensors").read_bytes()
+    assert read_weights(tmp_path / "whole.safetensors")["n"] == 41
+    for end in range(len(whole)):
+        (tmp_path / "cut.safetensors").write_bytes(whole[:end])
+        with pytest.raises(InputError, match=r"cut\.safetensors: no weights could be read") as said:
+            read_weights(tmp_path / "cut.safetensors")
+        assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("BF16", 2), ("F16", 2), ("F8_E4M3", 1)])
+def test_safetensors_of_short_numbers_are_read_or_refused(tmp_path, kind, size):
+    """0x3f80 is 1 in bfloat16 and 1.875 in float16, the first 16 bits of 1 in float32; numpy has no numbers of 8."""
+    pytest.importorskip("safetensors")
+    head = json.dumps({"w": {"dtype": kind, "shape": [1], "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head + b"\x80\x3f"[:size])
+    if size == 2:
+        assert float(read_weights(path)["w"][0]) == {"BF16": 1.0, "F16": 1.875}[kind]
+    else:
+        with pytest.raises(InputError, match=r"w\.safetensors: .* no such numbers; save them as float32"):
+            read_weights(path)
+
+
 def test_weights_that_nobody_published():
     with pytest.raises(InputError, match="no ImageNet weights for densenet_small"):
         load_torch_weights("imagenet", "densenet_small", {})
@@ -214,19 +219,15 @@ def test_weights_that_nobody_published():
         convert({}, "densenet_small", {})
 
 
-@pytest.mark.parametrize("name", ["regnet_y_32gf", "vit_l_32"])
-def test_weights_that_no_hub_has_under_these_names(name):
-    with pytest.raises(InputError, match=rf"{name} cannot be fetched; give .* torchvision's file"):
-        load_torch_weights("imagenet", name, {})
-
-
 HUB = {
     "densenet121": "timm/densenet121.tv_in1k",
+    "regnet_y_32gf": "timm/regnety_320.tv2_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
     "resnet50": "timm/resnet50.tv_in1k",
     "resnet152": "timm/resnet152.tv_in1k",
     "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
     "vgg19_bn": "timm/vgg19_bn.tv_in1k",
+    "vit_l_32": "timm/vit_large_patch32_384.orig_in21k_ft_in1k",
 }
 
 

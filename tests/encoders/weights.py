@@ -1,6 +1,7 @@
 """Weights and images that come out the same everywhere, so that only a torch network's answers need storing."""
 
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,24 @@ TINY = {
     "vgg_tiny": "vgg19_bn",
     "vit_tiny": "vit_l_32",
 }
+
+
+@cache
+def golden():
+    """Names and shapes of weights, and answers."""
+    return dict(np.load(GOLDEN))
+
+
+def shapes_of(name):
+    """Name -> shape of a network's weights."""
+    stored = golden()
+    shapes = zip(stored[f"{name}/names"].tolist(), stored[f"{name}/shapes"].tolist(), strict=True)
+    return {key: tuple(n for n in shape if n) for key, shape in shapes}
+
+
+def state_of(name):
+    """The weights that a network's stored answers are for."""
+    return make_state(shapes_of(name))
 
 
 def make_state(shapes, seed=0):
