@@ -1,5 +1,6 @@
 """From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health."""
 
+from smrjax.evaluate.by_fold import FoldScores, class_scores, fold_scores, mean_shares
 from smrjax.evaluate.health import (
     effective_rank,
     share_beyond_ends,
@@ -36,12 +37,14 @@ from smrjax.evaluate.svm_model import SVMModel
 
 __all__ = [
     "GRID",
+    "FoldScores",
     "Grid",
     "SVMModel",
     "SVMResult",
     "accuracy",
     "balanced_accuracy",
     "calibrate",
+    "class_scores",
     "cluster_bootstrap",
     "compare_readouts",
     "confusion",
@@ -50,6 +53,7 @@ __all__ = [
     "expected_stage",
     "fit_svm",
     "fit_svm_at",
+    "fold_scores",
     "holm",
     "interval",
     "kendall_tau",
@@ -61,6 +65,7 @@ __all__ = [
     "macro_f1_at_support",
     "maturity_scores",
     "mean_absolute_stage_error",
+    "mean_shares",
     "misclassification_severity",
     "off_by_one_accuracy",
     "paired_difference",
