@@ -8,11 +8,14 @@ from smrjax.report.embedding import embedding_figure
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
+from smrjax.report.rates import lr_range_figure
+from smrjax.report.tables import classwise_table, strategies_table
 from smrjax.report.truth import true_maturity_figure
 
 __all__ = [
     "Readout",
     "baselines_figure",
+    "classwise_table",
     "comparison_figure",
     "confusion_figure",
     "contact_sheet",
@@ -20,6 +23,8 @@ __all__ = [
     "guide_scores_figure",
     "guides_figure",
     "learning_figure",
+    "lr_range_figure",
     "maturity_figure",
+    "strategies_table",
     "true_maturity_figure",
 ]
