@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from smrjax.encoders.stem import IMAGENET_MEAN, IMAGENET_STD
+from smrjax.encoders.stem import IMAGENET
 
 
 def scaled_to_imagenet(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A state dict whose first layer sees colours as `stem.normalise` gives them.
+    """A state dict whose first layer sees colours as `stem.normalise` gives them by ImageNet's statistics.
 
     The transformers of the original paper, which timm has, see colours in -1..1. Their first layer is linear and knows
     no padding, so that the change of scale goes into its weights and the network stays the same function of images.
@@ -27,7 +27,7 @@ def scaled_to_imagenet(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     kernel, bias = (state.get(f"patch_embed.proj.{array}") for array in ("weight", "bias"))
     if kernel is None or bias is None or kernel.ndim < 2 or kernel.shape[1] != 3:
         return dict(state)
-    mean, deviation = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
+    mean, deviation = np.array(IMAGENET.mean), np.array(IMAGENET.deviation)
     by_colour = kernel.astype(np.float64).reshape(len(kernel), 3, -1)
     scaled = (by_colour * (2 * deviation)[:, None]).reshape(kernel.shape)
     # Of a pixel of 0 after `normalise`, which is 2 * mean - 1 here.

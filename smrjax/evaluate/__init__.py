@@ -1,5 +1,6 @@
 """From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health, Grad-CAM."""
 
+from smrjax.evaluate.by_fold import FoldScores, class_scores, fold_scores, mean_shares
 from smrjax.evaluate.gradcam import gradcam, rescale, upsample
 from smrjax.evaluate.health import (
     effective_rank,
@@ -37,12 +38,14 @@ from smrjax.evaluate.svm_model import SVMModel
 
 __all__ = [
     "GRID",
+    "FoldScores",
     "Grid",
     "SVMModel",
     "SVMResult",
     "accuracy",
     "balanced_accuracy",
     "calibrate",
+    "class_scores",
     "cluster_bootstrap",
     "compare_readouts",
     "confusion",
@@ -52,6 +55,7 @@ __all__ = [
     "fit_svm",
     "fit_svm_at",
     "gradcam",
+    "fold_scores",
     "holm",
     "interval",
     "kendall_tau",
@@ -63,6 +67,7 @@ __all__ = [
     "macro_f1_at_support",
     "maturity_scores",
     "mean_absolute_stage_error",
+    "mean_shares",
     "misclassification_severity",
     "off_by_one_accuracy",
     "paired_difference",

@@ -10,12 +10,15 @@ from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
 from smrjax.report.overlays import write_overlays
+from smrjax.report.rates import lr_range_figure
+from smrjax.report.tables import classwise_table, strategies_table
 from smrjax.report.truth import true_maturity_figure
 
 __all__ = [
     "Readout",
     "baselines_figure",
     "by_outcome",
+    "classwise_table",
     "comparison_figure",
     "confusion_figure",
     "contact_sheet",
@@ -24,7 +27,9 @@ __all__ = [
     "guide_scores_figure",
     "guides_figure",
     "learning_figure",
+    "lr_range_figure",
     "maturity_figure",
+    "strategies_table",
     "true_maturity_figure",
     "write_overlays",
 ]

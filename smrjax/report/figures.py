@@ -218,3 +218,15 @@ def number(value: float, digits: int = 2, *, sign: bool = False) -> str:
         return "–"
     value = round(value, digits) + 0.0  # adding zero turns -0.0, which would print a sign, into 0.0
     return f"{value:{'+' if sign and value else ''}.{digits}f}".replace("-", "−")
+
+
+def power(value: float) -> str:
+    """A power of ten for an axis, without the mathematics that the house style switches off; "" for other numbers.
+
+    >>> power(1e-3), power(1.0), power(2e5)
+    ('10⁻³', '1', '')
+    """
+    exponent = round(float(np.log10(value)))
+    if not np.isclose(value, 10.0**exponent):
+        return ""
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")) if exponent else "1"
