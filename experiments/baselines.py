@@ -1,22 +1,19 @@
 """Classical features and plain networks, nested cross-validation: ``python -m experiments.baselines --task all``."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 
 from experiments.baselines_options import PRESETS, Config, check, resolved
-from experiments.baselines_report import NAMES, Entry, write_report
+from experiments.baselines_report import Entry, write_report
 from experiments.baselines_run import Work, outer_folds, ready, search_classifiers, search_networks
 from experiments.cluster import processors, workers
 from experiments.config import configure
 from experiments.representations import run_learnt
 from experiments.runs import open_run
-from experiments.runtime import leave, prepare_jax, stop_flag
+from experiments.runtime import leave, prepare_jax, resumable
+from experiments.titles import NAMES
 from smrjax.classical.search import CLASSIFIERS
 from smrjax.data.cache import cache_root
-from smrjax.train.folder import locked, read_json
-from smrjax.train.loop import Interrupted
+from smrjax.train.folder import locked
 
 
 def main() -> None:
@@ -38,16 +35,6 @@ def main() -> None:
     rows, folds, pictures = entries(config, work), outer_folds(config, work.described), config.run.pictures
     for line in write_report(folder, config.baselines.task, work.described, rows, folds, pictures=pictures):
         print(line)
-
-
-@contextmanager
-def resumable(folder: Path) -> Iterator[Callable[[], bool]]:
-    """A wish to stop, which ends with the command that goes on."""
-    with stop_flag() as should_stop:
-        try:
-            yield should_stop
-        except Interrupted:
-            raise Interrupted(read_json(folder / "run.json")["resume"]) from None
 
 
 def entries(config: Config, work: Work) -> list[Entry]:

@@ -10,28 +10,13 @@ import numpy as np
 
 from experiments.outcome import Judged
 from experiments.summary import versions
+from experiments.titles import NAMES
 from smrjax.evaluate import interval, m_score, macro_f1
 from smrjax.report import baselines_figure, confusion_figure
 from smrjax.train.folder import atomic, read_json, write_json
 
-#: How groups of methods are called: a feature by its name, everything else here.
+#: How groups of methods are called; a feature by its own name.
 GROUPS = {"network": "networks", "embedding": "embeddings"}
-NAMES = {
-    "hog": "HOG",
-    "shog": "SHOG",
-    "lbp": "LBP",
-    "resnet18": "ResNet-18",
-    "resnet50": "ResNet-50",
-    "resnet152": "ResNet-152",
-    "resnext50_32x4d": "ResNeXt-50",
-    "vgg19_bn": "VGG-19-BN",
-    "regnet_y_32gf": "RegNetY-32GF",
-    "vit_l_32": "ViT-L/32",
-    "densenet121": "DenseNet-121",
-    "densenet_small": "small DenseNet",
-    "densenet_tiny": "tiny DenseNet",
-    "efficientnet_lite0": "EfficientNet-Lite0",
-}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def ready(config: Config) -> Work:
             describe(described.cells.images[:1], name, **how(config, name))
     names = dict.fromkeys([*(name for name in options.features if name in ENCODERS), *options.networks])
     built = {name: build_network(config, name) for name in names}
-    devices = devices_for(config.train, min(networks.BATCHES)) if options.networks else []
+    devices = devices_for(config.train.devices, min(networks.BATCHES)) if options.networks else []
     encoder = replace(config.encoder, init=init_of(config, config.encoder.encoder))
     some = equip_learnt(replace(config, encoder=encoder), seen, learnt(beside(options), config, taxonomy))
     begun = [v for _, v in built.values()], [one.prepared.variables for one in some.values()]

@@ -136,7 +136,7 @@ def equip(
     if severity is None and blocks.run.decision == "severity":
         raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
     options = blocks.train
-    devices = devices_for(options, options.classes_per_batch * options.per_class)
+    devices = devices_for(options.devices, options.classes_per_batch * options.per_class)
     model, variables = _encoder(blocks)
     views = of_images(cells.images, augmentation(options))
     if blocks.encoder.precompute:
@@ -165,16 +165,16 @@ def find_severity(data: DataOptions, classes: tuple[str, ...]) -> tuple[np.ndarr
     return read_matrix(path, classes, subset=True), f"smrjax/{path.parent.name}/{path.name}"
 
 
-def devices_for(options: TrainOptions, batch: int) -> list[jax.Device]:
-    """The devices asked for; of all there are, as many as a batch can be split over.
+def devices_for(asked: int, batch: int) -> list[jax.Device]:
+    """So many devices, or for 0, of all there are, as many as a batch can be split over.
 
     Raises:
         InputError: for more than there are, or a number that does not divide the batch.
     """
     here = jax.devices()
-    if options.devices > len(here):
-        raise InputError(f"--devices {options.devices}: there are {len(here)} here")
-    count = options.devices or max(n for n in range(1, len(here) + 1) if batch % n == 0)
+    if asked > len(here):
+        raise InputError(f"--devices {asked}: there are {len(here)} here")
+    count = asked or max(n for n in range(1, len(here) + 1) if batch % n == 0)
     if batch % count:
         raise InputError(
             f"a batch of {batch} cells cannot be split evenly over {count} devices; change its size (--per-class, for "

@@ -5,19 +5,27 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from experiments.config import to_json
-from experiments.prepare import Blocks, Prepared
+from experiments.config import RunOptions, to_json
+from experiments.prepare import Prepared
 from smrjax.errors import InputError
 from smrjax.train.folder import create_run, read_json, write_json
 
 
+class HasRun(Protocol):
+    """Any experiment's options."""
+
+    @property
+    def run(self) -> RunOptions:
+        """Where results go."""
+
+
 def open_run(
-    blocks: Blocks, experiment: str, name: str, *, identity: Mapping[str, str], severity: dict[str, Any]
+    blocks: HasRun, experiment: str, name: str, *, identity: Mapping[str, str], severity: dict[str, Any]
 ) -> Path:
     """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from smrjax.errors import InputError
+from smrjax.train.folder import read_json
 from smrjax.train.loop import Interrupted
 
 
@@ -48,6 +49,16 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def resumable(folder: Path) -> Iterator[Callable[[], bool]]:
+    """A wish to stop a run, which ends with the command that goes on with it."""
+    with stop_flag() as should_stop:
+        try:
+            yield should_stop
+        except Interrupted:
+            raise Interrupted(read_json(folder / "run.json")["resume"]) from None
 
 
 class _AboveTheBar(logging.Handler):

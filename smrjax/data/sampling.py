@@ -66,6 +66,30 @@ def pk_batches(
     return np.array(batches, np.int32).reshape(steps, size)
 
 
+def balanced_batches(labels: np.ndarray, *, batch: int, seed: int, epoch: int, steps: int | None = None) -> np.ndarray:
+    """Batches that show every class equally often, however many cells it has (BM, section 2.3: weighted sampler).
+
+    The paper draws each cell at random with the weight 1 / (cells of its class); here the same shares are dealt out, so
+    that they hold in every batch as nearly as they can, and no cell of a class comes up twice before all others have.
+
+    Args:
+        labels: Int[N], of the cells to draw from.
+        batch: Cells a batch.
+        seed: Of the run.
+        epoch: From 0.
+        steps: Batches in an epoch, the same in every epoch; ceil(N / batch) if None.
+
+    Returns:
+        Int32[steps, batch], positions in ``labels``.
+
+    Example:
+        >>> labels = np.array([0, 0, 0, 0, 0, 0, 1])
+        >>> np.bincount(labels[balanced_batches(labels, batch=4, seed=0, epoch=0).ravel()]).tolist()
+        [4, 4]
+    """
+    return pk_batches(labels, classes_per_batch=batch, per_class=1, seed=seed, epoch=epoch, steps=steps)
+
+
 def shuffled_batches(labels: np.ndarray, *, batch: int, seed: int, epoch: int, steps: int | None = None) -> np.ndarray:
     """Plain shuffled batches of one fixed size, without regard to classes.
 

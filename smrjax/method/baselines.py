@@ -36,6 +36,11 @@ def softmax(n_classes: int) -> Method:
     return Method("softmax", init_head, no_goal, loss)
 
 
+def logits(z: jax.Array, head: Any) -> jax.Array:
+    """What the layer of `network` says of pooled features Float[n, D], before softmax: Float[n, C]."""
+    return z @ head["kernel"] + head["bias"]
+
+
 def network(n_classes: int) -> Method:
     """A plain classification network: a linear layer on the pooled features, which also predicts (OOTB, section 3.2).
 
@@ -44,9 +49,6 @@ def network(n_classes: int) -> Method:
 
     def init_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:
         return {"kernel": jax.random.normal(key, (dim, n_classes)) / jnp.sqrt(dim), "bias": jnp.zeros(n_classes)}
-
-    def logits(z: jax.Array, head: Any) -> jax.Array:
-        return z @ head["kernel"] + head["bias"]
 
     def loss(z: jax.Array, y: jax.Array, goal: Goal, head: Any) -> tuple[jax.Array, Parts]:
         scores = logits(z, head)

@@ -137,6 +137,8 @@ def train(
             row["macro_f1"] = macro_f1(labels[cells.validation], predicted)
             row["validation_accuracy"] = accuracy(labels[cells.validation], predicted)
             row |= health(z, labels[seen], state.goal, cells.lineages, active_triplets=row.get("active_triplets"))
+            if plan.rate is not None:
+                row["learning_rate"] = plan.rate(history)
             history.append(row)
             if plan.rate is not None:
                 state = state.replace(opt_state=with_rate(state.opt_state, plan.rate(history)))  # type: ignore[attr-defined]

@@ -125,14 +125,14 @@ def restore(manager: Any, like: TrainState, step: int) -> tuple[TrainState, dict
     return items["state"], items["log"]
 
 
-def read_encoder(folder: Path) -> dict[str, Any]:
-    """The encoder of a training's best state, and nothing else of it.
+def read_best(folder: Path) -> dict[str, Any]:
+    """The network of a training's best state, and nothing else of it.
 
     Args:
         folder: Of a training's checkpoints.
 
     Returns:
-        ``{"params": …, "batch_stats": …}`` of NumPy arrays.
+        ``{"params": {"encoder": …, "head": …}, "batch_stats": …}`` of NumPy arrays.
 
     Raises:
         InputError: if there is no whole state in it.
@@ -146,10 +146,9 @@ def read_encoder(folder: Path) -> dict[str, Any]:
         tree = reader.metadata(path).item_metadata.tree
         # By its own metadata, for how the run was configured is not known here; not a whole state, since that of the
         # optimiser may be twice as large again.
-        some = {"params": {"encoder": tree["params"]["encoder"]}, "batch_stats": tree["batch_stats"]}
+        some = {name: tree[name] for name in ("params", "batch_stats")}
         plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), some)
-        found = reader.restore(path, ocp.args.PyTreeRestore(some, plain, partial_restore=True))
+        return reader.restore(path, ocp.args.PyTreeRestore(some, plain, partial_restore=True))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{folder}: no trained state could be read ({reason}); is the run whole?") from error
-    return {"params": found["params"]["encoder"], "batch_stats": found["batch_stats"]}

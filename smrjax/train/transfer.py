@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from smrjax.encoders.positions import resize_positions
 from smrjax.errors import InputError
-from smrjax.train.state import read_encoder
+from smrjax.train.state import read_best
 
 
 def find_training(folder: Path) -> Path:
@@ -43,7 +43,8 @@ def load_encoder(folder: Path, variables: Mapping[str, Any]) -> dict[str, Any]:
         InputError: if the run has no training or several, cannot be read, or is of another network.
     """
     training = find_training(folder)
-    trained = flatten_dict(read_encoder(training / "checkpoints"))
+    best = read_best(training / "checkpoints")
+    trained = flatten_dict({"params": best["params"]["encoder"], "batch_stats": best["batch_stats"]})
     result, wrong = {}, []
     for path, old in flatten_dict(dict(variables)).items():
         new = trained.pop(path, None)

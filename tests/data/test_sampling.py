@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smrjax.data.sampling import eval_batches, pk_batches, shuffled_batches
+from smrjax.data.sampling import balanced_batches, eval_batches, pk_batches, shuffled_batches
 
 COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=9)
 
@@ -114,3 +114,18 @@ def test_eval_batches_give_every_row_once_and_in_order(n, batch):
         assert np.isin(some, rows).all()
         given_back.append(some[valid])
     assert (np.concatenate(given_back) == rows).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(COUNTS, st.integers(1, 40), st.integers(0, 1000))
+def test_balanced_batches_show_every_class_equally_often(counts, batch, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    epochs = [balanced_batches(labels, batch=batch, seed=seed, epoch=e) for e in range(3)]
+    for batches in epochs:
+        assert batches.shape == (-(-len(labels) // batch), batch)
+        seen = np.array([np.bincount(labels[one], minlength=len(counts)) for one in batches])
+        # In every batch and, to within one, in every epoch, however rare a class is.
+        assert (seen.max(1) - seen.min(1) <= 1).all() and np.ptp(seen.sum(0)) <= 1
+    used = np.bincount(np.concatenate(epochs).ravel(), minlength=len(labels))
+    for c in range(len(counts)):
+        assert np.ptp(used[labels == c]) <= 1

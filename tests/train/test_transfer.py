@@ -10,7 +10,7 @@ from smrjax.errors import InputError
 from smrjax.method import network
 from smrjax.train.loop import train
 from smrjax.train.optimizer import sgd
-from smrjax.train.state import create, open_checkpoints, read_encoder, save
+from smrjax.train.state import create, open_checkpoints, read_best, save
 from smrjax.train.transfer import load_encoder
 from tests.train import toy
 
@@ -70,4 +70,4 @@ def test_position_embeddings_follow_the_size_of_the_images(tmp_path):
     expected = resize_positions(table, 1 + 8 * 8)
     np.testing.assert_array_equal(loaded["params"]["stem"]["positions"]["table"], expected)
     chex.assert_trees_all_equal(loaded["params"]["block1"], small["params"]["block1"])
-    chex.assert_trees_all_equal(read_encoder(tmp_path / "checkpoints")["params"], dict(small["params"]))
+    chex.assert_trees_all_equal(read_best(tmp_path / "checkpoints")["params"]["encoder"], dict(small["params"]))
