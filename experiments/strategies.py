@@ -7,7 +7,8 @@ from experiments.runs import open_run
 from experiments.runtime import leave, prepare_jax, resumable
 from experiments.strategies_options import PRESETS, Config, check, resolved
 from experiments.strategies_report import write_report
-from experiments.strategies_run import ready, run_rows
+from experiments.strategies_run import run_rows
+from experiments.strategies_work import ready
 from smrjax.data.cache import cache_root
 from smrjax.train.folder import locked
 

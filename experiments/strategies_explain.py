@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.strategies_options import Config, Row
-from experiments.strategies_run import Work, fold_numbers, model_of, parts_of
+from experiments.strategies_work import Work, fold_numbers, model_of, parts_of
 from smrjax.evaluate import rescale
 from smrjax.explain import class_score, explain
 from smrjax.report import explanations_figure, write_overlays

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.outcome import Judged
 from experiments.strategies_explain import explain_row
 from experiments.strategies_options import Config, Row
-from experiments.strategies_run import Work, fold_numbers
+from experiments.strategies_work import Work, fold_numbers
 from experiments.summary import versions
 from experiments.titles import NAMES
 from smrjax.evaluate import FoldScores, confusion, fold_scores, mean_shares

@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 from sklearn.metrics import precision_recall_fscore_support
 
-from experiments import strategies, strategies_options, strategies_run, trainings
+from experiments import strategies, strategies_options, strategies_run, strategies_work, trainings
 from experiments.config import from_json, to_json
 from experiments.runtime import leave
 from experiments.strategies_options import Config, RecipeOptions, Row, StrategyOptions, rows_of
 from smrjax.data import load
 from smrjax.data.augment import dihedral
+from smrjax.data.folds import nested_folds
 from smrjax.encoders import ENCODERS, IMAGENET, Channels
 from smrjax.train.learner import blank_state
 from smrjax.train.loop import Interrupted
@@ -104,7 +105,7 @@ def test_every_cell_is_tested_once_and_predicted_as_its_probabilities_say(finish
 def test_the_parts_of_a_fold_are_those_of_the_paper():
     """64 % to train, 16 % to choose the epoch, 20 % to test (BM, 2.2), in every class."""
     labels = np.repeat(np.arange(3), 100)
-    nested = strategies_run.nested_folds(labels, n_folds=5, inner_folds=strategies_run.PARTS)
+    nested = nested_folds(labels, n_folds=5, inner_folds=strategies_work.PARTS)
     for inner in nested:
         for c in range(3):
             here = inner[labels == c]
@@ -288,9 +289,9 @@ def test_the_paper_preset_is_the_papers_recipe():
     assert rows_of(paper.strategy) == (Row("regnet_y_32gf", "imagenet", ("cd",)),)
     assert trainings.steps_of(109_679, recipe) == 3428
     channels = Channels((0.5630, 0.4959, 0.7353), (0.2421, 0.2835, 0.1767))
-    model = strategies_run.model_of(paper, "vgg19_bn", channels)
+    model = strategies_work.model_of(paper, "vgg19_bn", channels)
     assert model.channels == channels and model.dropout == 0.5 and model.embedding_dim == 0
-    assert strategies_run.model_of(paper, "regnet_y_32gf", channels).dropout == 0
+    assert strategies_work.model_of(paper, "regnet_y_32gf", channels).dropout == 0
 
 
 def test_views_are_averaged_where_asked_for(folders):
