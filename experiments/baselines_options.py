@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from experiments.checks import check_options
+from experiments.checks import check_explain, check_options
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions, block
 from smrjax.classical.features import FEATURES
 from smrjax.classical.search import CLASSIFIERS
@@ -121,6 +121,7 @@ def check(config: Config) -> None:
         InputError: for the first one.
     """
     check_options(config.data, config.encoder, config.train)
+    check_explain(config.run)
     options = config.baselines
     for flag, value, least in (
         ("--inner-folds", options.inner_folds, 3),
@@ -144,6 +145,7 @@ def check(config: Config) -> None:
     if not beside(options):
         for flag, given in (
             ("--tta", config.run.tta),
+            ("--explain", config.run.explain),
             ("--decision severity", config.run.decision == "severity"),
             ("--frozen-stages", config.encoder.frozen_stages),
             ("--bfloat16", config.encoder.bfloat16),

@@ -2,8 +2,9 @@
 
 import math
 import warnings
+from collections.abc import Collection
 
-from experiments.config import DataOptions, EncoderOptions, TrainOptions
+from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
 from smrjax.errors import InputError
 
 
@@ -42,6 +43,39 @@ def check_options(data: DataOptions, encoder: EncoderOptions, train: TrainOption
         raise InputError(f"--only-folds {' '.join(map(str, data.only_folds))}: name each fold once")
     if encoder.embedding_dim == 0 and train.epochs > 0:
         raise InputError("--embedding-dim 0 is for features that are not trained (--method frozen); give 2 or more")
+
+
+def check_explain(run: RunOptions) -> None:
+    """Options of ``--explain`` are for it alone.
+
+    Raises:
+        InputError: if they are given without it.
+    """
+    for flag, given in (("--explain-classes", run.explain_classes), ("--explain-stage", run.explain_stage)):
+        if given and not run.explain:
+            raise InputError(f"{flag} is for --explain; give that, too, or leave this out")
+
+
+def check_explained(run: RunOptions, classes: tuple[str, ...], stages: Collection[str]) -> None:
+    """Make sure that ``--explain`` can show what it is asked for.
+
+    Args:
+        run: Options.
+        classes: Codes.
+        stages: Of the network that have heat maps for images of this size.
+
+    Raises:
+        InputError: for a class or a stage that there is not.
+    """
+    for code in run.explain_classes:
+        if code not in classes:
+            raise InputError(f"--explain-classes {code}: there is no such class; there are {', '.join(classes)}")
+    if run.explain and not stages:
+        raise InputError(
+            "--explain: no stage of the network has heat maps of images this small; give a larger --image-size"
+        )
+    if run.explain_stage and run.explain_stage not in stages:
+        raise InputError(f"--explain-stage {run.explain_stage}: the stages with heat maps are {', '.join(stages)}")
 
 
 def warn_of_collapse(alpha: float, l1: str, embedding_dim: int) -> None:

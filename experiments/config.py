@@ -137,6 +137,12 @@ class RunOptions:
     """Average embeddings over flips and quarter turns, for the SVM's training and its test alike."""
     pictures: bool = True
     """Draw the pictures at the end."""
+    explain: bool = False
+    """Draw where the network looks (Grad-CAM): test cells of the first fold, right and wrong."""
+    explain_classes: tuple[str, ...] = ()
+    """Codes of the classes whose cells --explain shows, each on a page of its own; by default some of all on one."""
+    explain_stage: str = ""
+    """The network's stage whose features --explain goes by; by default the last one with places."""
     compile_cache: bool = True
     """Keep compiled programs in the cache folder, so that the next start is quicker."""
 

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from experiments.embedding_explain import explain_fold
 from experiments.pictures import draw_pictures
-from experiments.prepare import Blocks, Prepared
+from experiments.prepare import Blocks, Prepared, training_cells
 from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
@@ -20,7 +21,7 @@ from smrjax.data.sampling import pk_batches
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
 from smrjax.train.folder import locked, read_json, write_json
-from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
+from smrjax.train.learner import Learner, Plan, build, embed_cells
 from smrjax.train.loop import Interrupted, train
 from smrjax.train.optimizer import adamw_cosine
 from smrjax.train.state import TrainState
@@ -82,6 +83,10 @@ def cross_validate(
         summary = write_summary(folder, prepared.cells, folds=folds, title=title)
     if blocks.run.pictures:
         summary["pictures"] = draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
+    if blocks.run.explain:
+        summary["pictures"] = summary.get("pictures", []) + explain_fold(
+            blocks, prepared, learner, folder, folds[0], title
+        )
     return summary
 
 
@@ -117,11 +122,8 @@ def _run_fold(
     bar: tqdm,
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    cells, options, views = prepared.cells, blocks.train, prepared.views
+    options = blocks.train
     train_rows, validation_rows, test_rows = prepared.parts[fold]
-    lineages = {
-        line.name: np.array([cells.classes.index(c) for c in line.classes]) for line in prepared.taxonomy.lineages
-    }
     plan = Plan(
         epochs=options.epochs,
         steps=steps,
@@ -143,7 +145,7 @@ def _run_fold(
 
     state, history = train(
         learner,
-        Cells(views.read, lambda rows: views.view(rows, 0), cells.labels, lineages, train_rows, validation_rows),
+        training_cells(prepared, fold),
         plan,
         folder,
         on_start=on_start,
@@ -155,7 +157,7 @@ def _run_fold(
     result = assess_fold(
         folder,
         z=z,
-        cells=cells,
+        cells=prepared.cells,
         taxonomy=prepared.taxonomy,
         rows=(train_rows, validation_rows, test_rows),
         goal=goal,

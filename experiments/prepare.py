@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.checks import check_options
+from experiments.checks import check_explain, check_explained, check_options
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
 from experiments.views import Views, of_features, of_images, precompute
 from smrjax.data import CellSet, load
@@ -18,9 +18,11 @@ from smrjax.data.augment import augment
 from smrjax.data.folds import make_folds, split
 from smrjax.encoders import ENCODERS, load_torch_weights
 from smrjax.errors import InputError
+from smrjax.explain import map_sizes
 from smrjax.guides import find_matrix_file, read_matrix
 from smrjax.method import Method
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
+from smrjax.train.learner import Cells
 from smrjax.train.step import AXIS
 from smrjax.train.transfer import load_encoder
 
@@ -78,6 +80,7 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     """
     data, options = blocks.data, blocks.train
     check_options(data, blocks.encoder, options)
+    check_explain(blocks.run)
     cells, taxonomy = read_cells(data, data.image_size)
     # Before folds and network: what does not fit the classes is said soonest.
     method = method_of(taxonomy)
@@ -92,6 +95,16 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     check_only_folds(data, int(folds.max()) + 1)
     parts = [split(folds, fold) for fold in range(int(folds.max()) + 1)]
     return equip(blocks, cells, taxonomy, method, folds, parts)
+
+
+def training_cells(prepared: Prepared, fold: int) -> Cells:
+    """The cells of a fold's training, as the training sees them."""
+    cells, views = prepared.cells, prepared.views
+    train_rows, validation_rows, _ = prepared.parts[fold]
+    lineages = {
+        line.name: np.array([cells.classes.index(c) for c in line.classes]) for line in prepared.taxonomy.lineages
+    }
+    return Cells(views.read, lambda rows: views.view(rows, 0), cells.labels, lineages, train_rows, validation_rows)
 
 
 def read_cells(data: DataOptions, size: int) -> tuple[CellSet, Taxonomy]:
@@ -137,7 +150,10 @@ def equip(
         raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
     options = blocks.train
     devices = devices_for(options.devices, options.classes_per_batch * options.per_class)
-    model, variables = _encoder(blocks)
+    model, variables = encoder_of(blocks)
+    check_explained(
+        blocks.run, cells.classes, map_sizes(model, variables, blocks.data.image_size, blocks.data.image_size)
+    )
     views = of_images(cells.images, augmentation(options))
     if blocks.encoder.precompute:
         frozen = blocks.encoder.frozen_stages
@@ -183,7 +199,7 @@ def devices_for(asked: int, batch: int) -> list[jax.Device]:
     return here[:count]
 
 
-def _encoder(blocks: Blocks) -> tuple[Any, Any]:
+def encoder_of(blocks: Blocks) -> tuple[Any, Any]:
     """The encoder and its first variables."""
     options, size = blocks.encoder, blocks.data.image_size
     model = ENCODERS[options.encoder](

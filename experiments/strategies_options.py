@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from experiments.checks import check_explain
 from experiments.config import DataOptions, RunOptions, block, few_folds
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
@@ -40,12 +41,6 @@ class StrategyOptions:
     """All rows of the paper's Table 4 that there are weights and data for; which ones are left out is told."""
     dropout: float | None = None
     """Share of the last features that training leaves out; by default as published: 0.5 in vgg19_bn, none elsewhere."""
-    explain: bool = False
-    """Draw where the networks look (Grad-CAM): cells of the first fold's test part, right and wrong."""
-    explain_classes: tuple[str, ...] = ()
-    """Codes of the classes whose cells --explain shows; by default some of all."""
-    explain_stage: str = ""
-    """The network's stage whose features --explain goes by; by default the last one with places."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +217,4 @@ def check(config: Config) -> None:
             raise InputError(f"--init {'+'.join((row.begin, *row.sets))}: write names with a single + between them")
     if len(set(data.only_folds)) < len(data.only_folds):
         raise InputError(f"--only-folds {' '.join(map(str, data.only_folds))}: name each fold once")
-    for flag, given in (("--explain-classes", options.explain_classes), ("--explain-stage", options.explain_stage)):
-        if given and not options.explain:
-            raise InputError(f"{flag} is for --explain; give it, too, or leave this out")
+    check_explain(config.run)

@@ -106,7 +106,7 @@ def _write_row(config: Config, work: Work, folder: Path, row: Row, counts: np.nd
             ),
             learning_figure(target / "learning.png", rows=epochs, title=f"{name}: epoch by epoch"),
         ]
-    if config.strategy.explain:
+    if config.run.explain:
         drawn += explain_row(config, work, folder, row, name)
     shown = "\n\n".join(f"![{path.stem}]({path.name})" for path in drawn)
     with atomic(target / "report.md") as temporary:

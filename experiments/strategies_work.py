@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.checks import check_explained
 from experiments.outcome import Judged
 from experiments.prepare import check_only_folds, devices_for, find_severity, read_cells
 from experiments.runs import digest_of, severity_of
@@ -18,6 +19,7 @@ from smrjax.data.channels import channel_statistics
 from smrjax.data.folds import make_folds, nested_folds
 from smrjax.encoders import ENCODERS, Channels, imagenet_weights
 from smrjax.errors import InputError
+from smrjax.explain import map_sizes
 from smrjax.train.step import AXIS
 
 #: Rows to train on, and rows that say which epoch is the best.
@@ -61,9 +63,6 @@ def ready(config: Config) -> Work:
     cells, taxonomy = read_cells(data, data.image_size)
     nested = _folds(config, cells)
     check_only_folds(data, len(nested))
-    for code in config.strategy.explain_classes:
-        if code not in cells.classes:
-            raise InputError(f"--explain-classes {code}: there is no such class; there are {', '.join(cells.classes)}")
     severity, severity_file = find_severity(data, cells.classes)
     if severity is None and config.run.decision == "severity":
         raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
@@ -72,7 +71,7 @@ def ready(config: Config) -> Work:
     rows, left_out = [], {}
     for row in rows_of(config.strategy):
         try:
-            check_row(config, row)
+            check_row(config, row, cells.classes)
             for name in row.sets:
                 sets[name] = sets.get(name) or _set(config, name)
             rows.append(row)
@@ -116,7 +115,7 @@ def _folds(config: Config, cells: CellSet) -> np.ndarray:
         ) from None
 
 
-def check_row(config: Config, row: Row) -> None:
+def check_row(config: Config, row: Row, classes: tuple[str, ...]) -> None:
     """Make sure that a row has its weights and its network fits the images.
 
     Raises:
@@ -128,9 +127,10 @@ def check_row(config: Config, row: Row) -> None:
         raise InputError(f"--init {row.begin}: there is no such file or folder; or say random or imagenet")
     model, size = model_of(config, row.encoder, None), config.data.image_size
     try:
-        jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, size, size, 3))), jax.random.key(0))
+        variables = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, size, size, 3))), jax.random.key(0))
     except (ValueError, ZeroDivisionError, TypeError) as error:
         raise InputError(f"--image-size {size}: too small for {row.encoder} ({str(error).splitlines()[0]})") from error
+    check_explained(config.run, classes, map_sizes(model, variables, size, size))
 
 
 def _set(config: Config, name: str) -> CellSet:

@@ -254,6 +254,7 @@ BAD = {
     "not a pair": (["--pretrain", "cd"], "--pretrain cd"),
     "set of no folder": (["--init", "cd", "--pretrain", "cd=nowhere"], "nowhere"),
     "no such class": (["--explain", "--explain-classes", "Z"], "--explain-classes Z"),
+    "no such stage": (["--explain", "--explain-stage", "block9"], "stages with heat maps are stem, block1, block2"),
     "classes of nothing": (["--explain-classes", "A"], "--explain-classes is for --explain"),
     "no such fold": (["--only-folds", "3"], "--only-folds 3"),
     "a fold twice": (["--only-folds", "1", "1"], "name each fold once"),
