@@ -234,6 +234,15 @@ def first_variables(model: Any, encoder: str, init: str, *, size: int, seed: int
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, size, size, 3)), train=False))(
         jax.random.key(seed, impl="rbg")
     )
+    return with_weights(variables, encoder, init)
+
+
+def with_weights(variables: Any, encoder: str, init: str) -> Any:
+    """An encoder's variables with the weights that ``init`` names; of shapes alone, too, to see whether they fit.
+
+    Raises:
+        InputError: as `load_torch_weights` and `load_encoder`.
+    """
     if init == "random":
         return variables
     return load_encoder(Path(init), variables) if Path(init).is_dir() else load_torch_weights(init, encoder, variables)

@@ -10,14 +10,14 @@ import numpy as np
 
 from experiments.checks import check_explained
 from experiments.outcome import Judged
-from experiments.prepare import check_only_folds, devices_for, find_severity, read_cells
+from experiments.prepare import check_only_folds, devices_for, find_severity, read_cells, with_weights
 from experiments.runs import digest_of, severity_of
 from experiments.strategies_options import DROPOUT, Config, Row, rows_of, sets_of
 from experiments.trainings import steps_of
 from smrjax.data import DATASETS, CellSet, load
 from smrjax.data.channels import channel_statistics
 from smrjax.data.folds import make_folds, nested_folds
-from smrjax.encoders import ENCODERS, Channels, imagenet_weights
+from smrjax.encoders import ENCODERS, Channels
 from smrjax.errors import InputError
 from smrjax.explain import map_sizes
 from smrjax.train.step import AXIS
@@ -121,9 +121,7 @@ def check_row(config: Config, row: Row, classes: tuple[str, ...]) -> None:
     Raises:
         InputError: if not.
     """
-    if row.begin == "imagenet":
-        imagenet_weights(row.encoder)
-    elif row.begin != "random" and not Path(row.begin).exists():
+    if row.begin not in ("random", "imagenet") and not Path(row.begin).exists():
         raise InputError(f"--init {row.begin}: there is no such file or folder; or say random or imagenet")
     model, size = model_of(config, row.encoder, None), config.data.image_size
     try:
@@ -131,6 +129,8 @@ def check_row(config: Config, row: Row, classes: tuple[str, ...]) -> None:
     except (ValueError, ZeroDivisionError, TypeError) as error:
         raise InputError(f"--image-size {size}: too small for {row.encoder} ({str(error).splitlines()[0]})") from error
     check_explained(config.run, classes, map_sizes(model, variables, size, size))
+    # Read now and again when it is the row's turn: a wrong file is not to end a run of hours.
+    with_weights(variables, row.encoder, row.begin)
 
 
 def _set(config: Config, name: str) -> CellSet:

@@ -247,6 +247,7 @@ BAD = {
     "a share above one": (["--min-area", "1.5"], "--min-area 1.5"),
     "momentum of one": (["--momentum", "1"], "--momentum 1"),
     "no such file": (["--init", "missing.pth"], "--init missing.pth"),
+    "no weights": (["--encoder", "resnet18", "--init", "random", __file__], "no weights could be read"),
     "unknown set": (["--init", "imagenet+cd"], "no ImageNet weights"),
     "a set without cells": (["--init", "random+cd"], "--pretrain cd=FOLDER"),
     "two pluses": (["--init", "random++cd"], "single +"),
