@@ -1,6 +1,5 @@
 """What a comparison of baselines says as a whole: a table, Figure 2 of OOTB, and the best method's confusion matrix."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.outcome import Judged
+from experiments.outcome import Judged, read_predictions
 from experiments.summary import versions
 from experiments.titles import NAMES
 from smrjax.evaluate import interval, m_score, macro_f1
@@ -95,11 +94,7 @@ def _protocol(config: dict[str, Any], judged: Judged, folds: int) -> str:
 
 def _gather(folder: Path, judged: Judged, folds: Sequence[int]) -> dict[str, Any]:
     """Scores of a method on the test cells of all folds together, and fold by fold."""
-    place = {code: label for label, code in enumerate(judged.cells.classes)}
-    pairs = []
-    for fold in folds:
-        with open(folder / f"fold_{fold}" / "predictions.csv", newline="") as file:
-            pairs.append(np.array([(place[row["true"]], place[row["predicted"]]) for row in csv.DictReader(file)]))
+    pairs = [np.array(read_predictions(folder / f"fold_{fold}", judged.cells.classes)[1:]).T for fold in folds]
     true, predicted = np.concatenate(pairs).T
     scores = judged.scores(true, predicted)
     results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]

@@ -48,9 +48,9 @@ class DataOptions:
     """CSV file with the severity of every error, 1 to 5, rows true and columns predicted; by default the one that comes
     with smrjax and knows all classes, if there is one."""
     folds: int = 6
-    """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation (in baselines, validation is
-    an inner part of the others). Data that prescribe folds keep theirs; of bloodmnist and pcam, fold 0 is the official
-    split."""
+    """Parts of the cross-validation: part k is the test of fold k, part k+1 its validation (in baselines and
+    strategies, validation is a part of the others). Data that prescribe folds keep theirs; of bloodmnist and pcam, fold
+    0 is the official split."""
     only_folds: tuple[int, ...] = ()
     """Train these folds only, counted from 0; all if none is named, but of rendered cells under --preset quick the
     first three."""
@@ -132,9 +132,10 @@ class RunOptions:
     resume: Annotated[str, tyro.conf.arg(metavar="RUN_FOLDER")] = ""
     """Go on with this run exactly where it stopped; its config.json holds, other options are refused."""
     decision: Literal["likeliest", "severity"] = "likeliest"
-    """Predict the likeliest class, or the one of least expected severity; the summary has the scores of both."""
+    """Predict the likeliest class, or the one of least expected severity."""
     tta: bool = False
-    """Average embeddings over flips and quarter turns, for the SVM's training and its test alike."""
+    """Average over flips and quarter turns: embeddings, for the SVM's training and its test alike, or a network's
+    probabilities."""
     pictures: bool = True
     """Draw the pictures at the end."""
     explain: bool = False

@@ -130,7 +130,7 @@ def _run_fold(
         patience=options.patience,
         grid_every=options.grid_every,
         batches=partial(pk_batches, classes_per_batch=options.classes_per_batch, per_class=options.per_class),
-        embed_batch=-(-options.embed_batch // len(prepared.devices)) * len(prepared.devices),
+        embed_batch=options.embed_batch,
         seed=1000 * options.seed + fold,
     )
 

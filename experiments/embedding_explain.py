@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.explanations import EACH, in_turn, page, right_and_wrong
+from experiments.explanation_pages import EACH, in_turn, page, pages_of
+from experiments.outcome import read_predictions
 from experiments.prepare import Blocks, Prepared, encoder_of, training_cells
 from smrjax.evaluate import load_svm
 from smrjax.explain import maturity, opposite, svm_score
@@ -32,44 +33,37 @@ def explain_fold(
         The pages, in ``pictures``.
     """
     cells, taxonomy, run, place = prepared.cells, prepared.taxonomy, blocks.run, folder / f"fold_{fold}"
-    with open(place / "predictions.csv", newline="") as file:
-        told = list(csv.DictReader(file))
+    names, labels, found = read_predictions(place, cells.classes)
     row_of = {name: row for row, name in enumerate(cells.names)}
-    asked = np.array([row_of[one["path"]] for one in told])
-    found = np.array([cells.classes.index(one["predicted"]) for one in told])
-    labels, seed, out = cells.labels[asked], blocks.train.seed, folder / "pictures"
+    asked = np.array([row_of[name] for name in names])
+    seed, out = blocks.train.seed, folder / "pictures"
     out.mkdir(exist_ok=True)
     model, variables, goal = _trained(blocks, prepared, learner, place, fold)
     common: dict[str, Any] = {"stage": run.explain_stage, "normalize": blocks.train.normalize}
-    svm, pages = load_svm(place / "svm"), []
-
-    for code in run.explain_classes or ("",):
-        kept = np.flatnonzero(labels == cells.classes.index(code)) if code else np.arange(len(asked))
-        chosen = kept[right_and_wrong(labels[kept], found[kept], seed)]
-        if not len(chosen):
-            continue
-        of = f" in cells labelled {taxonomy.titles[cells.classes.index(code)]}" if code else ""
-        pages.append(
-            page(
-                out / (f"explained_{code}.png" if code else "explained.png"),
-                model,
-                variables,
-                svm_score(svm, found[chosen]),
-                cells,
-                taxonomy,
-                asked[chosen],
-                predicted=found[chosen],
-                notes=[""] * len(chosen),
-                title=f"{title}: what speaks for the predicted class{of}",
-                by_outcome=True,
-                **common,
-            )
+    svm = load_svm(place / "svm")
+    pages = [
+        page(
+            out / f"{name}.png",
+            model,
+            variables,
+            svm_score(svm, found[chosen]),
+            cells,
+            taxonomy,
+            asked[chosen],
+            predicted=found[chosen],
+            notes=[""] * len(chosen),
+            title=f"{title}: {words}",
+            by_outcome=True,
+            **common,
         )
+        for name, chosen, words in pages_of(run.explain_classes, taxonomy, labels, found, seed)
+    ]
+    t = _maturity_of(place)
     for name, curve in goal.get("curves", {}).items():
         stages = [cells.classes.index(c) for line in taxonomy.lineages if line.name == name for c in line.classes]
         order = {c: stage for stage, c in enumerate(stages)}
         members = in_turn(labels, np.flatnonzero(np.isin(labels, stages)), seed)[: 2 * EACH]
-        members = np.array(sorted(members, key=lambda one: order[labels[one]]), int)
+        members = np.array(sorted(members, key=lambda one: order[int(labels[one])]), int)
         if not len(members):
             continue
         older = maturity(curve, goal["reducer"])
@@ -84,13 +78,19 @@ def explain_fold(
                     taxonomy,
                     asked[members],
                     predicted=found[members],
-                    notes=[f"t = {float(told[i]['t']):.2f}" if told[i]["lineage"] == name else "" for i in members],
+                    notes=[f"t = {t[i][1]:.2f}" if t[i][0] == name else "" for i in members],
                     title=f"{title}: what makes a cell {word} along the {name} curve",
                     by_outcome=False,
                     **common,
                 )
             )
     return pages
+
+
+def _maturity_of(place: Path) -> list[tuple[str, float]]:
+    """Of every test cell the lineage in which it has a maturity, and that; "" and NaN for none."""
+    with open(place / "predictions.csv", newline="") as file:
+        return [(row["lineage"], float(row["t"] or "nan")) for row in csv.DictReader(file)]
 
 
 def _trained(blocks: Blocks, prepared: Prepared, learner: Learner, place: Path, fold: int) -> tuple[Any, Any, Any]:

@@ -162,14 +162,13 @@ def _train_and_predict(
 ) -> tuple[np.ndarray, int]:
     """Train on the first part, stop early by the second, and classify the third; also the epochs that it took."""
     images, devices, (rows, held, asked) = judged.cells.images, learner.devices, split
-    embed_batch = -(-options.embed_batch // len(devices)) * len(devices)
     plan = Plan(
         epochs=options.epochs,
         steps=-(-len(rows) // batch),
         patience=options.patience,
         grid_every=1,
         batches=partial(shuffled_batches, batch=batch),
-        embed_batch=embed_batch,
+        embed_batch=options.embed_batch,
         seed=options.seed,
     )
     cells = Cells(images.__getitem__, images.__getitem__, judged.cells.labels, {}, rows, held)
@@ -190,6 +189,6 @@ def _train_and_predict(
         # An early stop leaves epochs out; they count neither as done nor as left.
         bar.total = bar.n + others
     mapped = parallel.replicate(state, devices)
-    z = embed_cells(learner.embed, mapped, images.__getitem__, asked, embed_batch, devices)
+    z = embed_cells(learner.embed, mapped, images.__getitem__, asked, options.embed_batch, devices)
     assert learner.method.predict is not None
     return np.asarray(learner.method.predict(jnp.asarray(z), state.params["head"])), len(history)

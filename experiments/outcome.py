@@ -1,6 +1,7 @@
 """What a fold of a baseline leaves behind: its predictions and scores."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,12 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
             writer.writerow([cells.names[row], cells.classes[cells.labels[row]], cells.classes[label]])
     scores = judged.scores(cells.labels[test], np.asarray(predicted))
     write_json(folder / "result.json", {"fold": fold, **about, "scores": scores})
+
+
+def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The names, labels and predicted classes of the test cells of a fold, as `write_outcome` left them behind."""
+    place = {code: label for label, code in enumerate(classes)}
+    with open(folder / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    true, predicted = (np.array([place[row[name]] for row in rows], int) for name in ("true", "predicted"))
+    return [row["path"] for row in rows], true, predicted

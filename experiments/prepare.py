@@ -146,8 +146,7 @@ def equip(
         InputError: for options that do not fit.
     """
     severity, severity_file = find_severity(blocks.data, cells.classes)
-    if severity is None and blocks.run.decision == "severity":
-        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
+    check_decision(blocks.run, severity)
     options = blocks.train
     devices = devices_for(options.devices, options.classes_per_batch * options.per_class)
     model, variables = encoder_of(blocks)
@@ -181,6 +180,16 @@ def find_severity(data: DataOptions, classes: tuple[str, ...]) -> tuple[np.ndarr
     return read_matrix(path, classes, subset=True), f"smrjax/{path.parent.name}/{path.name}"
 
 
+def check_decision(run: RunOptions, severity: np.ndarray | None) -> None:
+    """Make sure that there is a matrix to decide by.
+
+    Raises:
+        InputError: if not.
+    """
+    if severity is None and run.decision == "severity":
+        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
+
+
 def devices_for(asked: int, batch: int) -> list[jax.Device]:
     """So many devices, or for 0, of all there are, as many as a batch can be split over.
 
@@ -193,8 +202,7 @@ def devices_for(asked: int, batch: int) -> list[jax.Device]:
     count = asked or max(n for n in range(1, len(here) + 1) if batch % n == 0)
     if batch % count:
         raise InputError(
-            f"a batch of {batch} cells cannot be split evenly over {count} devices; change its size (--per-class, for "
-            "one) or --devices"
+            f"a batch of {batch} cells cannot be split evenly over {count} devices; change its size, or --devices"
         )
     return here[:count]
 

@@ -25,7 +25,13 @@ class HasRun(Protocol):
 
 
 def open_run(
-    blocks: HasRun, experiment: str, name: str, *, identity: Mapping[str, str], severity: dict[str, Any]
+    blocks: HasRun,
+    experiment: str,
+    name: str,
+    *,
+    identity: Mapping[str, str],
+    severity: dict[str, Any],
+    stored: Mapping[str, Any] | None = None,
 ) -> Path:
     """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
 
@@ -35,6 +41,7 @@ def open_run(
         name: Of a new run, unless ``--name`` gives one.
         identity: What -> its hash, of all that a resume must find as it was; see `identity_of`.
         severity: File and matrix by which errors are scored; see `severity_of`.
+        stored: What else a resume takes from run.json.
 
     Raises:
         InputError: if a new folder exists or cannot be written, or a run was begun on other cells, folds, weights or
@@ -48,7 +55,10 @@ def open_run(
     write_json(folder / "config.json", to_json(blocks))
     command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
-    write_json(folder / "run.json", {"command": command, "resume": resume, "severity": severity} | dict(identity))
+    write_json(
+        folder / "run.json",
+        {"command": command, "resume": resume, "severity": severity} | dict(identity) | dict(stored or {}),
+    )
     return folder
 
 

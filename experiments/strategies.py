@@ -1,14 +1,16 @@
 """Encoders, pre-training and the recipe of BM under cross-validation: ``python -m experiments.strategies``."""
 
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 from experiments.config import configure
 from experiments.runs import open_run
 from experiments.runtime import leave, prepare_jax, resumable
-from experiments.strategies_options import PRESETS, Config, check, resolved
-from experiments.strategies_report import write_report
-from experiments.strategies_run import run_rows
-from experiments.strategies_work import ready
+from experiments.strategies_options import PRESETS, Config, Row, check, resolved
+from experiments.strategies_report import write_report, write_row
+from experiments.strategies_run import row_done, run_rows
+from experiments.strategies_work import Work, ready
 from smrjax.data.cache import cache_root
 from smrjax.train.folder import locked
 
@@ -21,11 +23,25 @@ def main() -> None:
     work = ready(config)
     for row, reason in work.left_out.items():
         print(f"left out: {row}: {reason}")
-    folder = open_run(config, "strategies", default_name(config), identity=work.identity, severity=work.severity)
+    folder = open_run(
+        config,
+        "strategies",
+        default_name(config),
+        identity=work.identity,
+        severity=work.severity,
+        stored=work.stored(),
+    )
     with locked(folder), resumable(folder) as should_stop:
-        run_rows(config, work, folder, should_stop)
+        run_rows(config, work, folder, after=partial(report, config, work, folder), should_stop=should_stop)
         for line in write_report(config, work, folder):
             print(line)
+
+
+def report(config: Config, work: Work, folder: Path, row: Row) -> None:
+    """Write what a row that has just ended says, and the tables as far as they go."""
+    if row_done(config, work, folder, row):
+        write_row(config, work, folder, row)
+    write_report(config, work, folder)
 
 
 def default_name(config: Config) -> str:

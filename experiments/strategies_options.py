@@ -10,6 +10,7 @@ import tyro
 
 from experiments.checks import check_explain
 from experiments.config import DataOptions, RunOptions, block, few_folds
+from smrjax.data import DATASETS
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
 
@@ -45,7 +46,11 @@ class StrategyOptions:
 
 @dataclass(frozen=True)
 class RecipeOptions:
-    """Training (BM, sections 2.2 and 2.3)."""
+    """Training (BM, sections 2.2 and 2.3).
+
+    Unlike the paper's, crops come from the image as it was decoded, at --image-size, and of an image that is no square
+    from the square in its middle; all folds draw from one seed, so that their deviation is that of the split.
+    """
 
     epochs: int = 75
     """Epochs at most, in pre-training, too."""
@@ -54,7 +59,8 @@ class RecipeOptions:
     batch: int = 32
     """Cells a batch."""
     lr: str = "auto"
-    """Learning rate of the first epoch; auto: by a range test on the first fold's training part, for every row."""
+    """Learning rate of the first epoch; auto: by a range test on the first fold's training part, for every row (so that
+    the test cells of other folds have a say in this one number)."""
     momentum: float = 0.9
     """Of stochastic gradient descent."""
     lr_factor: float = 0.1
@@ -94,7 +100,7 @@ class Config:
 
 
 PRESETS = {
-    "quick": Config(recipe=RecipeOptions(epochs=12, min_area=0.5)),
+    "quick": Config(recipe=RecipeOptions(epochs=12)),
     "paper": Config(
         preset="paper",
         strategy=StrategyOptions(encoder=("regnet_y_32gf",), init=("imagenet+cd",)),
@@ -135,18 +141,22 @@ class Row:
 
 def rows_of(options: StrategyOptions) -> tuple[Row, ...]:
     """Every network with every initialisation; of ResNeXt-50, the paper's Table 4 has the random one alone."""
-    rows = [Row(encoder, *_parts(init)) for encoder in options.encoder for init in options.init]
+    rows = [Row(encoder, *_parts(init, options)) for encoder in options.encoder for init in options.init]
     if options.table4:
         rows = [row for row in rows if row.encoder != "resnext50_32x4d" or row.init == "random"]
     return tuple(rows)
 
 
-def _parts(init: str) -> tuple[str, tuple[str, ...]]:
-    """Where an initialisation begins, and on which sets it goes on."""
+def _parts(init: str, options: StrategyOptions) -> tuple[str, tuple[str, ...]]:
+    """Where an initialisation begins, and on which sets it goes on; a name wins over a folder of that name."""
+    first, *sets = init.split("+")
+    if first in ("random", "imagenet"):
+        return first, tuple(sets)
+    if first in sets_of(options) or first in DATASETS:
+        return "random", (first, *sets)
     if Path(init).exists():
         return init, ()
-    first, *sets = init.split("+")
-    if first in ("random", "imagenet") or Path(first).exists() or Path(first).suffix in (".safetensors", ".pth"):
+    if Path(first).exists() or "/" in first or Path(first).suffix in (".safetensors", ".pth"):
         return first, tuple(sets)
     return "random", (first, *sets)
 
@@ -157,9 +167,17 @@ def sets_of(options: StrategyOptions) -> dict[str, str]:
 
 
 def resolved(config: Config) -> Config:
-    """The options with every default that depends on another one filled in."""
-    options = config.strategy
+    """The options with every default that depends on another one filled in.
+
+    Raises:
+        InputError: for networks or initialisations beside ``--table4``.
+    """
+    options, default = config.strategy, PRESETS[config.preset].strategy
     if options.table4:
+        if (options.encoder, options.init) != (default.encoder, default.init):
+            raise InputError(
+                "--table4 has its own networks and first weights; give no --encoder and no --init beside it"
+            )
         options = replace(options, encoder=TABLE4_ENCODERS, init=TABLE4_INITS)
     return replace(config, strategy=options, data=few_folds(config.preset, config.data))
 

@@ -1,49 +1,62 @@
 """What a run of training strategies says: Tables 4 and 5 and Figure 4 of BM, learning curves and heat maps."""
 
-import csv
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.outcome import Judged
+from experiments.outcome import read_predictions
 from experiments.strategies_explain import explain_row
 from experiments.strategies_options import Config, Row
-from experiments.strategies_work import Work, fold_numbers
+from experiments.strategies_run import failed, pretraining_folder, row_done, stages_of
+from experiments.strategies_work import Work, fold_numbers, parts_of
 from experiments.summary import versions
 from experiments.titles import NAMES
+from smrjax.encoders import IMAGENET_WEIGHTS
+from smrjax.errors import InputError
 from smrjax.evaluate import FoldScores, confusion, fold_scores, mean_shares
-from smrjax.report import classwise_table, confusion_figure, learning_figure, strategies_table
+from smrjax.report import classwise_table, confusion_figure, learning_figure, lr_range_figure, strategies_table
 from smrjax.train.folder import atomic, read_json, write_json
 
 SCORES = ("precision", "recall", "f1")
+DEVIATION = "±: sample deviation over the folds, in the last row and in tables of rows that of the folds' own means."
 
 
 def write_report(config: Config, work: Work, folder: Path) -> list[str]:
-    """Write every row's ``report.md`` and pictures, then those of the run, and ``summary.json``.
+    """Write ``report.md`` and ``summary.json`` over the rows that are done, and pages of rows that have none yet.
 
     Precision, recall and F1 are means of the classes, each a mean over the folds, as in the paper; deviations are those
-    of the folds' own means.
+    of the folds' own means. The paper's are means of the classes' deviations (its Table 5), which are larger;
+    ``summary.json`` has both.
 
     Returns:
         What to print: the table, then the files.
+
+    Raises:
+        InputError: if every row was given up.
     """
-    folds = fold_numbers(config, work)
-    counts = {row: np.array([_counts(folder, row, work.judged, fold) for fold in folds]) for row in work.rows}
-    scores = {row: fold_scores(one) for row, one in counts.items()}
-    for row in work.rows:
-        _write_row(config, work, folder, row, counts[row], scores[row])
+    rows = [row for row in work.rows if row_done(config, work, folder, row)]
+    left_out = work.left_out | {str(row): reason for row in work.rows if (reason := failed(folder, row))}
+    if not rows:
+        if len(left_out) - len(work.left_out) == len(work.rows):
+            raise InputError(f"{folder}: every row was given up; {next(iter(left_out.values()))}")
+        return []
+    for row in rows:
+        if not (folder / row.folder / "report.md").exists():
+            write_row(config, work, folder, row)
+    scores = {row: fold_scores(_counts(config, work, folder, row)) for row in rows}
     table = strategies_table(
         [(title_of(row.encoder), row.init, one.macro_mean, one.macro_deviation) for row, one in scores.items()]
     )
-    links = "\n".join(f"- [{title_of(row.encoder)}, {row.init}]({row.folder}/report.md)" for row in work.rows)
-    words = f"# Training strategies\n\n{_protocol(config, work)}\n\n{table}\n\n{links}\n"
-    if work.left_out:
-        words += "\nLeft out:\n\n" + "\n".join(f"- {row}: {reason}" for row, reason in work.left_out.items()) + "\n"
+    links = "\n".join(f"- [{title_of(row.encoder)}, {row.init}]({row.folder}/report.md)" for row in rows)
+    words = f"# Training strategies\n\n{_protocol(config, work)}\n\n{table}\n\n{DEVIATION}\n\n{links}\n"
+    if left_out:
+        words += "\nLeft out:\n\n" + "\n".join(f"- {row}: {reason}" for row, reason in left_out.items()) + "\n"
     with atomic(folder / "report.md") as temporary:
         temporary.write_text(words, encoding="utf-8")
-    write_json(folder / "summary.json", _summary(work, folder, folds, scores))
-    reports = [folder / row.folder / "report.md" for row in work.rows]
+    write_json(folder / "summary.json", _summary(config, work, folder, scores, left_out))
+    reports = [folder / row.folder / "report.md" for row in rows]
     return ["", table, "", *map(str, [*reports, folder / "report.md", folder / "summary.json"])]
 
 
@@ -70,15 +83,17 @@ def _curves(fold: int, epoch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counts(folder: Path, row: Row, judged: Judged, fold: int) -> np.ndarray:
-    """Confusion counts of a fold's test part, Int[C, C]."""
-    place = {code: label for label, code in enumerate(judged.cells.classes)}
-    with open(folder / row.folder / f"fold_{fold}" / "predictions.csv", newline="") as file:
-        pairs = np.array([(place[one["true"]], place[one["predicted"]]) for one in csv.DictReader(file)])
-    return confusion(*pairs.T, n_classes=len(place))
+def _counts(config: Config, work: Work, folder: Path, row: Row) -> np.ndarray:
+    """Confusion counts of the test part of every fold, Int[F, C, C]."""
+    classes = work.judged.cells.classes
+    pairs = [read_predictions(folder / row.folder / f"fold_{fold}", classes) for fold in fold_numbers(config, work)]
+    return np.array([confusion(true, predicted, n_classes=len(classes)) for _, true, predicted in pairs])
 
 
-def _write_row(config: Config, work: Work, folder: Path, row: Row, counts: np.ndarray, scores: FoldScores) -> None:
+def write_row(config: Config, work: Work, folder: Path, row: Row) -> None:
+    """Write a finished row's ``report.md`` and pictures."""
+    counts = _counts(config, work, folder, row)
+    scores = fold_scores(counts)
     taxonomy, name = work.judged.taxonomy, f"{title_of(row.encoder)}, {row.init}"
     target, folds = folder / row.folder, fold_numbers(config, work)
     table = classwise_table(
@@ -90,8 +105,11 @@ def _write_row(config: Config, work: Work, folder: Path, row: Row, counts: np.nd
         macro_mean=scores.macro_mean,
         macro_deviation=scores.macro_deviation,
     )
-    drawn = [target / "lr.png"] if (target / "lr.png").exists() else []
+    drawn = []
     if config.run.pictures:
+        for place in [folder / pretraining_folder(stage) for stage in stages_of(row)] + [target]:
+            if (place / "lr.json").exists():
+                drawn.append(_draw_rates(place, f"{title_of(row.encoder)}, {place.name}: learning rate range test"))
         epochs = [_curves(fold, one) for fold in folds for one in _result(folder, row, fold)["history"]]
         drawn += [
             confusion_figure(
@@ -108,49 +126,74 @@ def _write_row(config: Config, work: Work, folder: Path, row: Row, counts: np.nd
         ]
     if config.run.explain:
         drawn += explain_row(config, work, folder, row, name)
-    shown = "\n\n".join(f"![{path.stem}]({path.name})" for path in drawn)
+    shown = "\n\n".join(f"![{path.stem}]({os.path.relpath(path, target)})" for path in drawn)
     with atomic(target / "report.md") as temporary:
-        temporary.write_text(f"# {name}\n\n{_protocol(config, work)}\n\n{table}\n\n{shown}\n", encoding="utf-8")
+        parts = [f"# {name}", _protocol(config, work), table, DEVIATION, shown]
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _draw_rates(place: Path, title: str) -> Path:
+    seen = read_json(place / "lr.json")
+    kept = {name: seen[name] for name in ("rates", "losses", "smoothed", "suggestion")}
+    return lr_range_figure(place / "lr.png", **kept, title=title)
 
 
 def _protocol(config: Config, work: Work) -> str:
     """How it was trained, in a paragraph."""
-    recipe, cells = config.recipe, work.judged.cells
-    words = (
+    recipe, cells, run = config.recipe, work.judged.cells, config.run
+    train, test = parts_of(work, fold_numbers(config, work)[0])
+    shares = "/".join(f"{100 * len(part) / len(cells):.0f}" for part in (*train, test))
+    views = [name for name, on in (("rotated", recipe.rotation), ("mirrored", recipe.flips)) if on]
+    if recipe.min_area < 1:
+        views.insert(0, f"random parts of {100 * recipe.min_area:.0f} to 100 % (none in pre-training)")
+    words = [
         f"{len(cells):,} cells, {len(cells.classes)} classes; {len(fold_numbers(config, work))} of "
-        f"{len(work.judged.nested)} folds; {config.data.image_size} px. SGD, momentum {recipe.momentum:g}, batches of "
-        f"{recipe.batch}, {recipe.epochs} epochs at most; the rate is multiplied by {recipe.lr_factor:g} after "
-        f"{recipe.lr_patience} epochs without a better validation loss; the epoch of the best validation accuracy is "
-        "tested. " + ("Every class is seen equally often." if recipe.balanced else "Every cell is seen equally often.")
-    )
-    for name, some in work.sets.items():
-        words += f" {name}: {len(some):,} images, {len(some.classes)} classes."
-    return words
+        f"{len(work.judged.nested)} folds, {shares} % to train, to choose the epoch of the best accuracy, and to test; "
+        f"{config.data.image_size} px.",
+        f"SGD, momentum {recipe.momentum:g}, batches of {recipe.batch}, every "
+        f"{'class' if recipe.balanced else 'cell'} seen equally often, {recipe.epochs} epochs at most; learning rate "
+        + ("by range test" if recipe.lr == "auto" else recipe.lr)
+        + f", times {recipe.lr_factor:g} after {recipe.lr_patience} epochs without a better validation loss.",
+        f"Training images: {', '.join(views) or 'as they are'}; seed {recipe.seed}.",
+    ]
+    if run.tta:
+        words.append("Probabilities are averaged over flips and quarter turns.")
+    if run.decision == "severity":
+        words.append("The class of least expected severity is predicted.")
+    for name, domain in work.domains.items():
+        words.append(f"Pre-trained on {name}: {len(domain.cells):,} images, {len(domain.cells.classes)} classes.")
+    for encoder in dict.fromkeys(row.encoder for row in work.rows if row.begin == "imagenet"):
+        words.append(f"ImageNet weights of {title_of(encoder)}: {IMAGENET_WEIGHTS[encoder]}.")
+    return " ".join(words)
 
 
-def _summary(work: Work, folder: Path, folds: tuple[int, ...], scores: dict[Row, FoldScores]) -> dict[str, Any]:
+def _summary(
+    config: Config, work: Work, folder: Path, scores: dict[Row, FoldScores], left_out: dict[str, str]
+) -> dict[str, Any]:
     rows = {}
     for row, one in scores.items():
-        results = [_result(folder, row, fold) for fold in folds]
+        results = [_result(folder, row, fold) for fold in fold_numbers(config, work)]
         rows[row.folder] = {
             "encoder": row.encoder,
             "init": row.init,
-            "mean": dict(zip(SCORES, one.macro_mean.tolist(), strict=True)),
-            "deviation": _finite(dict(zip(SCORES, one.macro_deviation.tolist(), strict=True))),
+            "mean": _finite(one.macro_mean),
+            "deviation": _finite(one.macro_deviation),
+            "class_deviation": _finite(one.class_deviation),
             "folds": [{k: v for k, v in result.items() if k != "history"} for result in results],
         }
     cells = work.judged.cells
+    channels = {cells.name: work.channels} | {name: domain.channels for name, domain in work.domains.items()}
     return {
         "rows": rows,
         "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
-        "channels": {name or cells.name: channels._asdict() for name, channels in work.channels.items()},
-        "left_out": work.left_out,
+        "channels": {name: one._asdict() for name, one in channels.items()},
+        "left_out": left_out,
         "config": read_json(folder / "config.json"),
         "command": read_json(folder / "run.json")["command"],
         "versions": versions(),
     }
 
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    """Deviations of a single fold are undefined: None, for JSON has no NaN."""
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+def _finite(values: np.ndarray) -> dict[str, float | None]:
+    """Scores by name; deviations of a single fold are undefined: None, for JSON has no NaN."""
+    return {name: float(v) if np.isfinite(v) else None for name, v in zip(SCORES, values, strict=True)}

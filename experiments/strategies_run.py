@@ -11,28 +11,46 @@ from experiments.outcome import write_outcome
 from experiments.prepare import first_variables
 from experiments.runs import digest_of
 from experiments.strategies_options import Config, Row
-from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of, parts_of, set_split
-from experiments.trainings import cells_of, find_rate, fit, learner_of, probabilities, steps_of
+from experiments.strategies_recipe import cells_of, find_rate, fit, learner_of, probabilities, steps_of
+from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of, parts_of
 from smrjax.errors import InputError
 from smrjax.evaluate import least_severe
-from smrjax.train.folder import read_json, write_json
-from smrjax.train.learner import Learner
+from smrjax.train.folder import atomic, read_json, write_json
+from smrjax.train.loop import Diverged
+from smrjax.train.state import keep_best
 
 
-def run_rows(config: Config, work: Work, folder: Path, should_stop: Callable[[], bool]) -> None:
+def run_rows(
+    config: Config, work: Work, folder: Path, *, after: Callable[[Row], object], should_stop: Callable[[], bool]
+) -> None:
     """Do whatever is left of all rows: pre-training, range tests, folds.
+
+    A row that diverges is given up and says so in ``failed.json``; the others go on.
+
+    Args:
+        config: Options.
+        work: From `ready`.
+        folder: Of the run.
+        after: Called when a row has ended that had not ended before.
+        should_stop: Asked between steps.
 
     Raises:
         Interrupted: if ``should_stop`` said so; what was done is on disk.
-        InputError: if a training diverges, or a row's first weights are no longer those that it began with.
+        InputError: if a row's first weights are no longer those that it began with.
     """
     with tqdm(total=steps_left(config, work, folder), unit="step", dynamic_ncols=True, smoothing=0.05) as bar:
         if not bar.total:
             bar.disable = True
         for row in work.rows:
-            if row_done(config, work, folder, row):
+            if row_ended(config, work, folder, row):
                 continue
-            _run_row(config, work, folder, row, bar, should_stop)
+            try:
+                _run_row(config, work, folder, row, bar, should_stop)
+            except Diverged as error:
+                tqdm.write(f"{row}: given up: {error}")
+                write_json(_made(folder / row.folder) / "failed.json", {"reason": str(error)})
+            bar.total = bar.n + steps_left(config, work, folder)
+            after(row)
 
 
 def steps_left(config: Config, work: Work, folder: Path) -> int:
@@ -41,14 +59,14 @@ def steps_left(config: Config, work: Work, folder: Path) -> int:
     pretrained: set[Path] = set()
     sweep = recipe.lr_steps if recipe.lr == "auto" else 0
     for row in work.rows:
-        if row_done(config, work, folder, row):
+        if row_ended(config, work, folder, row):
             continue
         for stage in stages_of(row):
             target = folder / pretraining_folder(stage)
             if target in pretrained or (target / "result.json").exists():
                 continue
             pretrained.add(target)
-            train_rows, _ = set_split(config, work.sets[stage.sets[-1]])
+            train_rows, _ = work.domains[stage.sets[-1]].split
             total += recipe.epochs * steps_of(len(train_rows), recipe) + sweep * (not (target / "lr.json").exists())
         total += sweep * (not (folder / row.folder / "lr.json").exists())
         folds = [f for f in fold_numbers(config, work) if not fold_done(folder, row, f)]
@@ -76,22 +94,32 @@ def row_done(config: Config, work: Work, folder: Path, row: Row) -> bool:
     return all(fold_done(folder, row, fold) for fold in fold_numbers(config, work))
 
 
+def failed(folder: Path, row: Row) -> str:
+    """Why a row was given up; empty if it was not."""
+    path = folder / row.folder / "failed.json"
+    return read_json(path)["reason"] if path.exists() else ""
+
+
+def row_ended(config: Config, work: Work, folder: Path, row: Row) -> bool:
+    """Whether nothing is left to do of a row."""
+    return row_done(config, work, folder, row) or bool(failed(folder, row))
+
+
 def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
     recipe, cells, run = config.recipe, work.judged.cells, config.run
     for stage in stages_of(row):
         if not (folder / pretraining_folder(stage) / "result.json").exists():
             _pretrain(config, work, folder, stage, bar, should_stop)
             bar.total = bar.n + steps_left(config, work, folder)
-    model = model_of(config, row.encoder, work.channels[""])
+    model = model_of(config, row.encoder, work.channels)
     variables = begin(config, folder, model, row)
-    target = folder / row.folder
+    target = _made(folder / row.folder)
     _check_begin(target, variables)
     learner = learner_of(model, variables, len(cells.classes), recipe, work.devices, crop=True)
     folds = fold_numbers(config, work)
     bar.set_description(f"{row}, learning rate")
     split, _ = parts_of(work, folds[0])
-    title = f"{row}: learning rate range test"
-    rate = find_rate(target, learner, cells_of(cells, *split), recipe, title=title, bar=bar, should_stop=should_stop)
+    rate = find_rate(target, learner, cells_of(cells, *split), recipe, bar=bar, should_stop=should_stop)
     for fold in folds:
         if fold_done(folder, row, fold):
             continue
@@ -103,8 +131,10 @@ def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, shou
         chances = probabilities(learner, state, cells.images, asked, recipe, views=run.tta)
         severity = work.judged.severity if run.decision == "severity" else None
         predicted = chances.argmax(1) if severity is None else least_severe(chances, severity)
+        with atomic(place / "probabilities.npy") as temporary:
+            np.save(temporary, chances.astype(np.float32))
+        keep_best(place / "checkpoints")
         about = {"learning_rate": rate, "epochs": len(history), "history": history}
-        np.save(place / "probabilities.npy", chances.astype(np.float32))
         write_outcome(place, work.judged, fold, predicted, about)
 
 
@@ -114,11 +144,15 @@ def begin(config: Config, folder: Path, model: Any, row: Row) -> Any:
     return first_variables(model, row.encoder, init, size=config.data.image_size, seed=config.recipe.seed)
 
 
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _check_begin(target: Path, variables: Any) -> None:
     """Note what a row began with, or make sure that it still is that."""
     digest, path = digest_of(variables), target / "begin.json"
     if not path.exists():
-        target.mkdir(parents=True, exist_ok=True)
         write_json(path, {"initial weights": digest})
     elif read_json(path)["initial weights"] != digest:
         raise InputError(
@@ -129,18 +163,17 @@ def _check_begin(target: Path, variables: Any) -> None:
 
 def _pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
     """Train on the last set of a stage, without random crops, by that set's own colours (BM, section 2.4.2)."""
-    name, recipe, target = stage.sets[-1], config.recipe, folder / pretraining_folder(stage)
-    cells = work.sets[name]
-    model = model_of(config, stage.encoder, work.channels[name])
-    before = Row(stage.encoder, stage.begin, stage.sets[:-1])
-    variables = begin(config, folder, model, before)
-    learner: Learner = learner_of(model, variables, len(cells.classes), recipe, work.devices, crop=False)
-    part, words = cells_of(cells, *set_split(config, cells)), f"{stage.encoder}, pre-training {stage.init}"
+    recipe, target = config.recipe, _made(folder / pretraining_folder(stage))
+    domain = work.domains[stage.sets[-1]]
+    model = model_of(config, stage.encoder, domain.channels)
+    variables = begin(config, folder, model, Row(stage.encoder, stage.begin, stage.sets[:-1]))
+    learner = learner_of(model, variables, len(domain.cells.classes), recipe, work.devices, crop=False)
+    part, words = cells_of(domain.cells, *domain.split), f"{stage.encoder}, pre-training {stage.init}"
     bar.set_description(f"{words}, learning rate")
-    title = f"{words}: learning rate range test"
-    rate = find_rate(target, learner, part, recipe, title=title, bar=bar, should_stop=should_stop)
+    rate = find_rate(target, learner, part, recipe, bar=bar, should_stop=should_stop)
     bar.set_description(words)
     steps = steps_of(len(part.train), recipe)
     _, history = fit(target, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)
-    result = {"data": cells.name, "classes": list(cells.classes), "learning_rate": rate, "epochs": len(history)}
-    write_json(target / "result.json", result | {"history": history})
+    keep_best(target / "checkpoints")
+    about = {"data": domain.cells.name, "classes": list(domain.cells.classes), "learning_rate": rate}
+    write_json(target / "result.json", about | {"epochs": len(history), "history": history})

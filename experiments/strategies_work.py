@@ -1,6 +1,6 @@
 """What a run of training strategies works with: cells, folds, sets to pre-train on, networks."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,24 @@ import numpy as np
 
 from experiments.checks import check_explained
 from experiments.outcome import Judged
-from experiments.prepare import check_only_folds, devices_for, find_severity, read_cells, with_weights
+from experiments.prepare import (
+    check_decision,
+    check_only_folds,
+    devices_for,
+    find_severity,
+    read_cells,
+    with_weights,
+)
 from experiments.runs import digest_of, severity_of
 from experiments.strategies_options import DROPOUT, Config, Row, rows_of, sets_of
-from experiments.trainings import steps_of
+from experiments.strategies_recipe import steps_of
 from smrjax.data import DATASETS, CellSet, load
 from smrjax.data.channels import channel_statistics
-from smrjax.data.folds import make_folds, nested_folds
+from smrjax.data.folds import make_folds, nested_folds, split
 from smrjax.encoders import ENCODERS, Channels
 from smrjax.errors import InputError
 from smrjax.explain import map_sizes
+from smrjax.train.folder import read_json
 from smrjax.train.step import AXIS
 
 #: Rows to train on, and rows that say which epoch is the best.
@@ -29,130 +37,205 @@ PARTS = 5
 
 
 @dataclass(frozen=True)
+class Domain:
+    """A labelled set to pre-train on: its cells, which of them say what epoch is the best, its colours."""
+
+    cells: CellSet
+    split: Split
+    channels: Channels
+
+
+@dataclass(frozen=True)
 class Work:
     """Everything that a run works with, read before its folder is made.
 
     Attributes:
         judged: The cells, their folds and how to score.
+        channels: Statistics of their colours.
         rows: Of the table; those of ``--table4`` without weights or data are left out.
         left_out: Row -> why.
-        sets: Name -> the cells to pre-train on.
-        channels: Name, or "" for the cells themselves -> statistics of their colours.
+        domains: Name -> the set to pre-train on.
         devices: On which networks are trained.
         severity: As run.json has it.
         identity: What a resume must find as it was.
     """
 
     judged: Judged
+    channels: Channels
     rows: tuple[Row, ...]
     left_out: dict[str, str]
-    sets: dict[str, CellSet]
-    channels: dict[str, Channels]
+    domains: dict[str, Domain]
     devices: list[jax.Device]
     severity: dict[str, Any]
     identity: dict[str, str]
 
+    def stored(self) -> dict[str, Any]:
+        """What a resume takes from run.json instead of finding it anew."""
+        channels = {name: domain.channels for name, domain in self.domains.items()} | {"": self.channels}
+        return {"rows": [asdict(row) for row in self.rows], "left_out": self.left_out, "channels": channels}
+
 
 def ready(config: Config) -> Work:
-    """Read the cells and the sets to pre-train on, and split them.
+    """Read the cells and the sets to pre-train on, split them, and make sure that every row can be trained.
 
     Raises:
         InputError: for anything that does not fit.
     """
     data, recipe = config.data, config.recipe
+    run = read_json(Path(config.run.resume) / "run.json") if config.run.resume else {}
+    known = {name: Channels(*map(tuple, both)) for name, both in run.get("channels", {}).items()}
     cells, taxonomy = read_cells(data, data.image_size)
-    nested = _folds(config, cells)
-    check_only_folds(data, len(nested))
+    folds = _folds(config, cells)
+    check_only_folds(data, len(folds))
     severity, severity_file = find_severity(data, cells.classes)
-    if severity is None and config.run.decision == "severity":
-        raise InputError("--decision severity needs a severity matrix of these classes; give one by --severity-file")
+    check_decision(config.run, severity)
     devices = devices_for(recipe.devices, recipe.batch)
-    sets: dict[str, CellSet] = {}
-    rows, left_out = [], {}
-    for row in rows_of(config.strategy):
+    asked = [Row(one["encoder"], one["begin"], tuple(one["sets"])) for one in run.get("rows", [])]
+    for encoder in dict.fromkeys(row.encoder for row in asked or rows_of(config.strategy)):
+        check_network(config, encoder, cells.classes)
+    domains: dict[str, Domain] = {}
+    rows, left_out = [], dict(run.get("left_out", {}))
+    for row in asked or rows_of(config.strategy):
         try:
-            check_row(config, row, cells.classes)
+            check_weights(config, row)
             for name in row.sets:
-                sets[name] = sets.get(name) or _set(config, name)
+                domains[name] = domains.get(name) or _domain(config, name, cells, known.get(name))
             rows.append(row)
         except InputError as error:
-            if not config.strategy.table4:
+            if not config.strategy.table4 or asked:
                 raise
             left_out[str(row)] = str(error)
     if not rows:
         raise InputError(f"--table4: there are weights and data for no row; {next(iter(left_out.values()))}")
-    used = {name: some for name, some in sets.items() if any(name in row.sets for row in rows)}
-    channels = {name: Channels(*channel_statistics(some.images)) for name, some in {"": cells, **used}.items()}
-    judged = Judged(cells, taxonomy, nested, severity)
+    used = {name: domain for name, domain in domains.items() if any(name in row.sets for row in rows)}
     identity = {
         "cells": cells.digest,
-        "folds": digest_of(nested),
+        "folds": digest_of(folds),
         "severities": digest_of(severity),
-        **{f"cells of {name}": some.digest for name, some in used.items()},
+        **{f"cells of {name}": domain.cells.digest for name, domain in used.items()},
     }
-    return Work(judged, tuple(rows), left_out, used, channels, devices, severity_of(severity, severity_file), identity)
+    return Work(
+        judged=Judged(cells, taxonomy, folds, severity),
+        channels=known.get("") or Channels(*channel_statistics(cells.images)),
+        rows=tuple(rows),
+        left_out=left_out,
+        domains=used,
+        devices=devices,
+        severity=severity_of(severity, severity_file),
+        identity=identity,
+    )
 
 
 def _folds(config: Config, cells: CellSet) -> np.ndarray:
-    """Which part of each fold a cell is in: see `nested_folds`.
+    """Of every fold, -1 for the cells tested, 0 for those that choose the epoch, more for those to train on.
+
+    Where the data prescribe folds, the next one chooses the epoch, as in `split`; else a part of what is not tested.
+
+    Returns:
+        Int32[folds, N].
 
     Raises:
         InputError: for a class that is too small for them.
     """
+    options: dict[str, Any] = {"seed": config.recipe.seed, "classes": cells.classes}
+    if cells.folds is not None:
+        given = make_folds(cells.labels, groups=cells.groups, given=cells.folds, **options)
+        folds = np.ones((int(given.max()) + 1, len(cells)), np.int32)
+        for k, row in enumerate(folds):
+            _, validation, test = split(given, k)
+            row[validation], row[test] = 0, -1
+        return folds
     try:
-        return nested_folds(
-            cells.labels,
-            groups=cells.groups,
-            given=cells.folds,
-            n_folds=config.data.folds,
-            inner_folds=PARTS,
-            seed=config.recipe.seed,
-            classes=cells.classes,
-        )
+        return nested_folds(cells.labels, groups=cells.groups, n_folds=config.data.folds, inner_folds=PARTS, **options)
     except InputError as error:
         raise InputError(
             f"{error} (of what a fold does not test, one cell in {PARTS} says which epoch is best)"
         ) from None
 
 
-def check_row(config: Config, row: Row, classes: tuple[str, ...]) -> None:
-    """Make sure that a row has its weights and its network fits the images.
+def check_network(config: Config, encoder: str, classes: tuple[str, ...]) -> None:
+    """Make sure that a network can work with the images, and that ``--explain`` can show what it is asked for.
 
     Raises:
         InputError: if not.
     """
-    if row.begin not in ("random", "imagenet") and not Path(row.begin).exists():
-        raise InputError(f"--init {row.begin}: there is no such file or folder; or say random or imagenet")
-    model, size = model_of(config, row.encoder, None), config.data.image_size
-    try:
-        variables = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, size, size, 3))), jax.random.key(0))
-    except (ValueError, ZeroDivisionError, TypeError) as error:
-        raise InputError(f"--image-size {size}: too small for {row.encoder} ({str(error).splitlines()[0]})") from error
+    size = config.data.image_size
+    model, variables = _abstract(config, encoder)
+    _, outputs = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, _image(size))
+    if any(0 in stage.shape for stage in outputs.values()):
+        raise InputError(f"--image-size {size}: too small for {encoder}, whose last stages have no pixel left")
     check_explained(config.run, classes, map_sizes(model, variables, size, size))
-    # Read now and again when it is the row's turn: a wrong file is not to end a run of hours.
-    with_weights(variables, row.encoder, row.begin)
 
 
-def _set(config: Config, name: str) -> CellSet:
-    """The cells of a set to pre-train on.
+def check_weights(config: Config, row: Row) -> None:
+    """Make sure that a row has the weights that it begins with.
+
+    They are read now and again when it is the row's turn: a wrong file is not to end a run of hours.
 
     Raises:
-        InputError: if it is not known, cannot be read, or has a single class.
+        InputError: if they are not there or of another network.
     """
-    given = sets_of(config.strategy)
+    if row.begin not in ("random", "imagenet") and not Path(row.begin).exists():
+        raise InputError(f"--init {row.begin}: there is no such file or folder; or say random or imagenet")
+    with_weights(_abstract(config, row.encoder)[1], row.encoder, row.begin)
+
+
+def _abstract(config: Config, encoder: str) -> tuple[Any, Any]:
+    """A network and the shapes of its variables.
+
+    Raises:
+        InputError: if it cannot take images of this size.
+    """
+    model, size = model_of(config, encoder, None), config.data.image_size
+    try:
+        return model, jax.eval_shape(lambda key, x: model.init(key, x), jax.random.key(0), _image(size))
+    except (ValueError, ZeroDivisionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--image-size {size}: {encoder} cannot take such images ({reason})") from error
+
+
+def _image(size: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+
+
+def _domain(config: Config, name: str, cells: CellSet, channels: Channels | None) -> Domain:
+    """The set of a name to pre-train on; its colours are read anew where they are not known.
+
+    Where it prescribes folds, its fold 0 is left alone and fold 1 chooses the epoch; else a part of it chooses.
+
+    Raises:
+        InputError: if it is not known, cannot be read or split, or is the cells themselves.
+    """
+    given, data = sets_of(config.strategy), config.data
     if name not in given and name not in DATASETS:
         raise InputError(f"--init …{name}: which cells are {name}? Say --pretrain {name}=FOLDER")
-    data = config.data
-    cells = load(
-        given.get(name, name), size=data.image_size, count=data.count, seed=data.render_seed, cache_dir=data.cache
-    )
-    if len(cells.classes) < 2:
-        raise InputError(f"--pretrain {name}: it has a single class; there is nothing to tell apart")
-    return cells
+    try:
+        found = load(
+            given.get(name, name), size=data.image_size, count=data.count, seed=data.render_seed, cache_dir=data.cache
+        )
+        folds = make_folds(
+            found.labels,
+            groups=found.groups,
+            given=found.folds,
+            n_folds=PARTS,
+            seed=config.recipe.seed,
+            classes=found.classes,
+        )
+    except InputError as error:
+        raise InputError(f"--pretrain {name}: {error}") from None
+    if found.digest == cells.digest:
+        raise InputError(
+            f"--pretrain {name}: these are the cells that are tested, labels and all; give a set of other cells"
+        )
+    if found.folds is not None:
+        train, validation, _ = split(folds, 0)
+    else:
+        train, validation = np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
+    return Domain(found, (train, validation), channels or Channels(*channel_statistics(found.images)))
 
 
 def model_of(config: Config, encoder: str, channels: Channels | None) -> Any:
-    """An encoder without an embedding layer, for images of these colours."""
+    """An encoder without an embedding layer, for images of these colours, or of those it was published with."""
     options, recipe = config.strategy, config.recipe
     own = {} if channels is None else {"channels": channels}
     return ENCODERS[encoder](
@@ -176,18 +259,5 @@ def parts_of(work: Work, fold: int) -> tuple[Split, np.ndarray]:
 
 
 def fold_steps(config: Config, work: Work) -> int:
-    """Steps of an epoch, the same in all folds."""
-    return steps_of(max(int((inner > 0).sum()) for inner in work.judged.nested), config.recipe)
-
-
-def set_split(config: Config, cells: CellSet) -> Split:
-    """The parts of a set to pre-train on: the first fold chooses the epoch, where the set prescribes no other."""
-    folds = make_folds(
-        cells.labels,
-        groups=cells.groups,
-        given=cells.folds,
-        n_folds=PARTS,
-        seed=config.recipe.seed,
-        classes=cells.classes,
-    )
-    return np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
+    """Steps of an epoch, the same in all folds that are trained."""
+    return steps_of(max(len(parts_of(work, fold)[0][0]) for fold in fold_numbers(config, work)), config.recipe)

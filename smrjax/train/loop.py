@@ -136,7 +136,9 @@ def train(
                 row["validation_loss"] = float(loss)
             row["macro_f1"] = macro_f1(labels[cells.validation], predicted)
             row["validation_accuracy"] = accuracy(labels[cells.validation], predicted)
-            row |= health(z, labels[seen], state.goal, cells.lineages, active_triplets=row.get("active_triplets"))
+            if predict is None:
+                active = row.get("active_triplets")
+                row |= health(z, labels[seen], state.goal, cells.lineages, active_triplets=active)
             if plan.rate is not None:
                 row["learning_rate"] = plan.rate(history)
             history.append(row)
@@ -156,5 +158,5 @@ def _check_finite(values: np.typing.ArrayLike, epoch: int, folder: Path) -> None
     if not np.isfinite(values).all():
         raise Diverged(
             f"the loss or the embedding became infinite or NaN in epoch {epoch + 1}; the last good state is kept in "
-            f"{folder}: start again with a lower --learning-rate or a smaller --alpha"
+            f"{folder}: start again with a lower learning rate or a weaker pull"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from smrjax.errors import InputError
 from smrjax.train import parallel
 from smrjax.train.learner import Cells, Learner, Plan, blank_state, embed_cells
-from smrjax.train.loop import Interrupted
+from smrjax.train.loop import Diverged, Interrupted
 from smrjax.train.optimizer import with_rate
 
 #: The loss has diverged where its running average is this many times its lowest, as in torch-lr-finder.
@@ -73,7 +73,8 @@ def lr_range(
 
     Raises:
         Interrupted: if ``should_stop`` said so.
-        InputError: where the rates do not go up from above zero, or the loss is not finite at the first rate.
+        InputError: where the rates do not go up from above zero.
+        Diverged: if the loss is not finite at the first rate.
     """
     if not 0 < low < high < np.inf or steps < 2:
         raise InputError(f"a range test needs 0 < low < high and 2 steps or more, got {low:g}, {high:g} and {steps}")
@@ -113,9 +114,8 @@ def lr_range(
             diverged = rate
             break
     if len(losses) < 2:
-        raise InputError(
-            f"the loss is infinite or NaN at the lowest learning rate {low:g} already: check images and first weights, "
-            "or begin the range test lower"
+        raise Diverged(
+            f"the loss is infinite or NaN at the lowest learning rate {low:g} already: check images and first weights"
         )
     rates = rates[: len(losses)]
     # Exploding losses must not drown the steps before them.

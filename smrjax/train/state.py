@@ -1,5 +1,6 @@
 """Everything a resume needs, and how it goes to disk and back (Orbax)."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,19 @@ def restore(manager: Any, like: TrainState, step: int) -> tuple[TrainState, dict
     return items["state"], items["log"]
 
 
+def keep_best(folder: Path) -> None:
+    """Of a training that is over, delete all states but the best one.
+
+    Args:
+        folder: Of its checkpoints.
+    """
+    with open_checkpoints(folder) as manager:
+        best = manager.best_step()
+        for step in manager.all_steps():
+            if step != best:
+                manager.delete(step)
+
+
 def read_best(folder: Path) -> dict[str, Any]:
     """The network of a training's best state, and nothing else of it.
 
@@ -139,6 +153,10 @@ def read_best(folder: Path) -> dict[str, Any]:
     """
     import orbax.checkpoint as ocp
 
+    # It warns of metadata that only its other way of writing leaves behind.
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         with open_checkpoints(folder) as manager:
             path = folder.resolve() / str(manager.best_step()) / "state"
@@ -152,3 +170,5 @@ def read_best(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{folder}: no trained state could be read ({reason}); is the run whole?") from error
+    finally:
+        log.setLevel(level)

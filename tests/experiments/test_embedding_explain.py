@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import embedding_explain, smr
-from experiments.explanations import in_turn, right_and_wrong
+from experiments.explanation_pages import in_turn, right_and_wrong
 from experiments.runtime import leave
 from smrjax.train.step import unit
 

@@ -129,12 +129,12 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_kept(tmp_path,
         return jnp.where(goal["refits"] >= broken_from, jnp.nan, 1.0) * value, parts
 
     broken = toy.learner(Method("broken", how.init_head, how.refit, loss))
-    with pytest.raises(InputError, match=f"epoch {broken_from + 1}.*learning-rate"):
+    with pytest.raises(InputError, match=f"epoch {broken_from + 1}.*learning rate"):
         train(broken, toy.cells(), toy.plan(), tmp_path)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"] * broken_from
     # Nor does a stop in the middle of an epoch put a broken state in its place.
     steps = iter(range(100))
-    with pytest.raises(InputError, match="learning-rate"):
+    with pytest.raises(InputError, match="learning rate"):
         train(broken, toy.cells(), toy.plan(), tmp_path, should_stop=lambda: next(steps) == 2)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"] * broken_from
 

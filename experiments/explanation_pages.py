@@ -1,6 +1,6 @@
 """Pages of test cells with what a network looked at, as BM's Figures 5 and 6: which cells, and their maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,30 @@ def in_turn(labels: np.ndarray, members: np.ndarray, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(members)
     turn = np.array([np.sum(labels[order[:i]] == labels[one]) for i, one in enumerate(order)], int)
     return order[np.argsort(turn, kind="stable")]
+
+
+def pages_of(
+    codes: Sequence[str], taxonomy: Taxonomy, labels: np.ndarray, predicted: np.ndarray, seed: int
+) -> Iterator[tuple[str, np.ndarray, str]]:
+    """The pages that show what speaks for a class: one of all classes, or one for each of some.
+
+    Args:
+        codes: Of the classes with a page of their own.
+        taxonomy: Of all classes.
+        labels: Of the cells to choose from, Int[n].
+        predicted: Int[n].
+        seed: Says which cells.
+
+    Yields:
+        Name of the file without suffix, positions of the cells shown, and words for the title; no page without cells.
+    """
+    for code in codes or ("",):
+        c = taxonomy.classes.index(code) if code else -1
+        kept = np.flatnonzero(labels == c) if code else np.arange(len(labels))
+        chosen = kept[right_and_wrong(labels[kept], predicted[kept], seed)]
+        of = f" in cells labelled {taxonomy.titles[c]}" if code else ""
+        if len(chosen):
+            yield f"explained_{code}" if code else "explained", chosen, f"what speaks for the predicted class{of}"
 
 
 def page(

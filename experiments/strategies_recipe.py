@@ -18,7 +18,6 @@ from smrjax.data.augment import dihedral
 from smrjax.data.resized_crop import resized_crop
 from smrjax.data.sampling import balanced_batches, shuffled_batches
 from smrjax.method import logits, network
-from smrjax.report import lr_range_figure
 from smrjax.train import parallel
 from smrjax.train.folder import read_json, write_json
 from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
@@ -68,7 +67,7 @@ def steps_of(cells: int, recipe: RecipeOptions) -> int:
     return -(-cells // recipe.batch)
 
 
-def plan_of(recipe: RecipeOptions, rate: float, steps: int, devices: int) -> Plan:
+def plan_of(recipe: RecipeOptions, rate: float, steps: int) -> Plan:
     """Numbers of a training at a learning rate."""
     return Plan(
         epochs=recipe.epochs,
@@ -76,7 +75,7 @@ def plan_of(recipe: RecipeOptions, rate: float, steps: int, devices: int) -> Pla
         patience=recipe.patience,
         grid_every=1,
         batches=partial(balanced_batches if recipe.balanced else shuffled_batches, batch=recipe.batch),
-        embed_batch=-(-recipe.embed_batch // devices) * devices,
+        embed_batch=recipe.embed_batch,
         seed=recipe.seed,
         score="validation_accuracy",
         rate=lambda history: plateau_rate(
@@ -91,18 +90,16 @@ def find_rate(
     cells: Cells,
     recipe: RecipeOptions,
     *,
-    title: str,
     bar: tqdm,
     should_stop: Callable[[], bool],
 ) -> float:
-    """The learning rate that training begins with: the one given, or that of a range test, whose picture is drawn.
+    """The learning rate that training begins with: the one given, or that of a range test.
 
     Args:
-        folder: ``lr.json`` and ``lr.png`` go there, and a range test that is done comes from there.
+        folder: ``lr.json`` goes there, and a range test that is done comes from there.
         learner: From `learner_of`.
         cells: Of which the training part is seen.
         recipe: ``lr`` and ``lr_steps``.
-        title: Of the picture.
         bar: Moves on by one a step.
         should_stop: Asked between steps.
 
@@ -114,19 +111,10 @@ def find_rate(
         return float(recipe.lr)
     path = folder / "lr.json"
     if not path.exists():
-        plan = plan_of(recipe, 1.0, steps_of(len(cells.train), recipe), len(learner.devices))
+        plan = plan_of(recipe, 1.0, steps_of(len(cells.train), recipe))
         found = lr_range(learner, cells, plan, steps=recipe.lr_steps, on_step=bar.update, should_stop=should_stop)
         if found.warning:
-            tqdm.write(f"{title}: {found.warning}")
-        folder.mkdir(parents=True, exist_ok=True)
-        lr_range_figure(
-            folder / "lr.png",
-            rates=found.rates,
-            losses=found.losses,
-            smoothed=found.smoothed,
-            suggestion=found.suggestion,
-            title=title,
-        )
+            tqdm.write(f"{folder}: {found.warning}")
         write_json(path, asdict(found))
     return float(read_json(path)["suggestion"])
 
@@ -174,7 +162,7 @@ def fit(
     return train(
         own,
         cells,
-        plan_of(recipe, rate, steps, len(learner.devices)),
+        plan_of(recipe, rate, steps),
         folder,
         on_start=on_start,
         on_step=bar.update,
@@ -200,10 +188,11 @@ def probabilities(
         Float[n, C].
     """
     mapped, devices = parallel.replicate(state, learner.devices), learner.devices
-    batch = -(-recipe.embed_batch // len(devices)) * len(devices)
 
     def one(k: int) -> np.ndarray:
-        z = embed_cells(learner.embed, mapped, lambda some: dihedral(images[some], k), rows, batch, devices)
+        z = embed_cells(
+            learner.embed, mapped, lambda some: dihedral(images[some], k), rows, recipe.embed_batch, devices
+        )
         return np.asarray(jax.nn.softmax(logits(jnp.asarray(z), state.params["head"])))
 
     return np.mean([one(k) for k in range(VIEWS if views else 1)], 0)
