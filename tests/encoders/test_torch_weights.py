@@ -224,7 +224,7 @@ HUB = {
     "regnet_y_32gf": "timm/regnety_320.tv2_in1k",
     "resnet18": "timm/resnet18.tv_in1k",
     "resnet50": "timm/resnet50.tv_in1k",
-    "resnet152": "timm/resnet152.tv_in1k",
+    "resnet152": "timm/resnet152.tv2_in1k",
     "resnext50_32x4d": "timm/resnext50_32x4d.tv_in1k",
     "vgg19_bn": "timm/vgg19_bn.tv_in1k",
     "vit_l_32": "timm/vit_large_patch32_384.orig_in21k_ft_in1k",

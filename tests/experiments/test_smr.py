@@ -156,7 +156,7 @@ def test_a_loss_that_explodes_ends_in_one_line(capsys, monkeypatch, tmp_path):
     with pytest.raises(SystemExit) as end:
         leave(smr.main)
     assert end.value.code == 2
-    assert "--learning-rate" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert "lower learning rate" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (tmp_path / "smr" / "run" / "summary.json").exists()
 
 
