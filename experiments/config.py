@@ -143,7 +143,7 @@ class RunOptions:
     explain_classes: tuple[str, ...] = ()
     """Codes of the classes whose cells --explain shows, each on a page of its own; by default some of all on one."""
     explain_stage: str = ""
-    """The network's stage whose features --explain goes by; by default the last one with places."""
+    """The network's stage whose features --explain goes by; by default the last with six places a side or more."""
     compile_cache: bool = True
     """Keep compiled programs in the cache folder, so that the next start is quicker."""
 

@@ -14,7 +14,7 @@ against it balance over the feature map that the head pools (but for the head's 
 none matters more than the rest: a hot background may only say that the cell speaks against. Look at `opposite` too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ from smrjax.evaluate import SVMModel, gradcam, upsample
 from smrjax.method import place_of
 from smrjax.train.step import unit
 
+#: Places a side that a heat map should have.
+PLACES = 6
 #: Embeddings Float[B, D] -> scores Float[B]. Those made here carry their arrays with them (`jax.tree_util.Partial`), so
 #: that other labels, curves or heads of the same shapes compile nothing anew; any function of the kind will do.
 Target = Callable[[jax.Array], jax.Array]
@@ -48,8 +50,7 @@ def explain(
         variables: Of the whole encoder, ``{"params": …, "batch_stats": …}``: of a training's state,
             ``state.params["encoder"]`` and ``state.batch_stats``.
         target: What is explained: `class_score`, `svm_score`, `maturity`, `similarity`, or `opposite` of one of them.
-        stage: Whose feature map is shown, by its name in ``model.stage_names``; by default the last of those that
-            `map_sizes` gives for the images: the one that the head pools, and of a transformer the last block but one.
+        stage: Whose feature map is shown, by its name in ``model.stage_names``; by default that of `usual_stage`.
         normalize: Whether embeddings have length one before the target sees them, as in the training.
 
     Returns:
@@ -63,7 +64,7 @@ def explain(
         images = jnp.asarray(images).astype(jnp.float32)
         height, width = images.shape[1:3]
         sizes = map_sizes(model, variables, height, width)
-        chosen = stage if stage is not None else next(reversed(sizes), None)
+        chosen = stage if stage is not None else usual_stage(sizes)
         if chosen not in sizes:
             about = f"for images of {height} x {width} px"
             raise InputError(
@@ -101,6 +102,26 @@ def map_sizes(model: nn.Module, variables: Any, height: int, width: int) -> dict
             patch = (height * width / (shape[1] - 1)) ** 0.5
             sizes[name] = (round(height / patch), round(width / patch))
     return {name: size for name, size in sizes.items() if size != (1, 1)}
+
+
+def usual_stage(sizes: Mapping[str, tuple[int, int]]) -> str | None:
+    """The stage to look at: the last with maps of `PLACES` a side or more, or else the one with the finest maps.
+
+    At 224 px that is the one that the head pools, as in the papers, and of a transformer the last block but one. Of
+    small images the last maps are too coarse to tell the cell from what is around it.
+
+    Args:
+        sizes: Of `map_sizes`.
+
+    Returns:
+        Its name; None where there is none.
+
+    Example:
+        >>> usual_stage({"stem": (16, 16), "block1": (8, 8), "block2": (2, 2)})
+        'block1'
+    """
+    fine = [name for name, size in sizes.items() if min(size) >= PLACES]
+    return fine[-1] if fine else max(sizes, key=lambda name: min(sizes[name]), default=None)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

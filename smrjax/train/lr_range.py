@@ -15,12 +15,12 @@ from smrjax.train.optimizer import with_rate
 
 #: The loss has diverged where its running average is this many times its lowest, as in torch-lr-finder.
 DIVERGED = 5.0
-#: A loss above this many times the first ones (the median of ten) is smoothed as if it were this high.
-EXPLODED = 1.5
-#: A suggestion stays this many times below the rate at which the loss diverged.
+#: Losses above all of so many first ones are smoothed as if they were as high as these.
+FIRST = 10
+#: A suggestion stays this many times below the rate of the lowest loss, and below the one at which it diverged.
 MARGIN = 10.0
-#: A fall of the loss counts from this many standard errors on, and it has begun when this share of it is done.
-CLEAR, BEGUN = 3.0, 0.25
+#: A fall of the loss counts from this many standard errors on.
+CLEAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RateRange:
     Attributes:
         rates: Learning rate of each step, n of them, evenly spaced in the logarithm.
         losses: Loss of each step, before its own update.
-        smoothed: Of `smooth`, after losses above `EXPLODED` times the first ones have been cut.
+        smoothed: Of `smooth`, after losses above all of the first `FIRST` have been cut.
         suggestion: Of `suggest`: the learning rate to begin with.
         diverged: Rate of the step at which the loss diverged, or None. A loss that was not finite there is left out
             of the lists.
@@ -117,14 +117,16 @@ def lr_range(
         raise Diverged(
             f"the loss is infinite or NaN at the lowest learning rate {low:g} already: check images and first weights"
         )
-    rates = rates[: len(losses)]
-    # Exploding losses must not drown the steps before them.
-    seen = np.minimum(losses, EXPLODED * np.median(losses[:10]))
+    # A loss above all of the first ones says no more than that its rate is too high, however high it is itself; and so
+    # would all losses beyond the last one, without which the smoothed ones would go on falling at their end.
+    n, worst = len(losses), np.max(losses[:FIRST])
+    seen = np.full(steps, worst)
+    seen[:n] = np.minimum(losses, worst)
     suggestion, warning = suggest(rates, seen, diverged=diverged)
     return RateRange(
-        rates=tuple(rates.tolist()),
+        rates=tuple(rates[:n].tolist()),
         losses=tuple(losses),
-        smoothed=tuple(smooth(rates, seen).tolist()),
+        smoothed=tuple(smooth(rates, seen)[:n].tolist()),
         suggestion=suggestion,
         diverged=diverged,
         warning=warning,
@@ -153,20 +155,18 @@ def smooth(rates: np.ndarray, losses: np.ndarray) -> np.ndarray:
 
 
 def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = None) -> tuple[float, str]:
-    """The learning rate to begin a training with: where the smoothed loss falls most steeply.
+    """The learning rate to begin a training with: a tenth of the one at which the smoothed loss is lowest.
 
-    Against the logarithm of the rate, from a quarter of the fall on (before it, noise may be steeper) to the lowest
-    point, and at most a tenth of the rate at which the loss diverged. Ours is the reading of torch-lr-finder, on a
-    curve that does not lag, and so a careful one. fastai's others, a tenth of the rate of the lowest loss or a point
-    late in the fall, lie higher: trainings of a few epochs gain by that more often than not, but some then learn
-    nothing.
+    At the lowest loss descent begins to fail; a tenth of that rate is fastai's reading of it, and at most a tenth of
+    the rate at which the loss diverged. The other common reading, where the loss falls most steeply (torch-lr-finder),
+    hangs on noise where the fall is shallow: from random weights it named rates at which networks hardly learned.
 
     Where the loss does not fall by more than three standard errors, there is no such point, and a rate that does no
     harm is named instead: a hundredth of where the loss diverged, or of the highest rate.
 
     Args:
         rates: Float[n], evenly spaced in the logarithm, two or more.
-        losses: Float[n], finite.
+        losses: Float[n], finite; from ``diverged`` on, as high as the first ones.
         diverged: Rate at which the test was stopped because the loss diverged, or None.
 
     Returns:
@@ -174,7 +174,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
 
     Example:
         >>> rates = np.array([0.001, 0.01, 0.1, 1.0])
-        >>> suggest(rates, np.array([2.0, 2.0, 1.0, 1.0]))[0]
+        >>> suggest(rates, np.array([2.0, 2.0, 1.0, 2.0]))[0]
         0.01
         >>> suggest(rates, np.array([2.0, 2.0, 2.0, 3.0]), diverged=1.0)
         (0.01, 'the loss did not fall ...')
@@ -185,7 +185,8 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
     lowest = int(smoothed.argmin())
     fall = smoothed[0] - smoothed[lowest]
     # Of one loss; the median does not see the few steps at which the loss explodes.
-    scatter = 1.4826 * np.median(np.abs(losses - smoothed))
+    real = slice(None) if diverged is None else rates < diverged
+    scatter = 1.4826 * np.median(np.abs(losses - smoothed)[real]) if np.any(real) else 0.0
     error = max(
         scatter * np.linalg.norm(weights[0] - weights[lowest]), 1e-6 * abs(smoothed[0])
     )  # not of rounding alone
@@ -196,10 +197,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
             f"the loss did not fall clearly at any learning rate from {rates[0]:.3g} to {top:.3g}: {careful:.3g} is a "
             "careful guess; look at the picture of the range test, or set the learning rate yourself"
         )
-    begun = np.flatnonzero(smoothed[:lowest] >= smoothed[0] - BEGUN * fall)[-1]
-    slope = np.gradient(smoothed, np.log(rates))[begun : lowest + 1]
-    steepest = float(rates[begun + slope.argmin()])
-    return min(steepest, np.inf if diverged is None else diverged / MARGIN), ""
+    return min(float(rates[lowest]), np.inf if diverged is None else diverged) / MARGIN, ""
 
 
 def _weights(rates: np.ndarray) -> np.ndarray:
