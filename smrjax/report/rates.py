@@ -76,8 +76,9 @@ def lr_range_figure(
         axes.xaxis.set_minor_formatter(lambda value, _: "")
         caption(
             figure,
-            "Dots: the loss of each step, on one batch; some may lie outside. Line: smoothed over about a decade of "
-            "rates to either side, so that single batches do not tilt it. Dashed: the suggestion, read from the line.",
+            "Dots: the loss of each step, on one batch; some may lie outside. Line: smoothed over about half a "
+            "decade of rates to either side, so that single batches do not tilt it. Dashed: the suggestion, read "
+            "from the line.",
             gap=0.48,
         )
         heading(figure, title, gap=0.12)

@@ -136,9 +136,9 @@ def lr_range(
 def smooth(rates: np.ndarray, losses: np.ndarray) -> np.ndarray:
     """Losses smoothed exponentially in the logarithm of the rate, backwards and forwards, with bias correction; twice.
 
-    Each time, a loss weighs at another rate as much as the lower rate is of the higher one; weights sum to one, also
-    at the ends. An average of the past alone, as other range tests take it, lags by up to a decade of rates, and its
-    slope, like that of one pass, follows single losses.
+    Each time, a loss weighs at another rate as much as the square of the ratio of the lower rate to the higher one;
+    weights sum to one, also at the ends. An average of the past alone, as other range tests take it, lags by up to a
+    decade of rates.
 
     Args:
         rates: Float[n], positive.
@@ -148,8 +148,8 @@ def smooth(rates: np.ndarray, losses: np.ndarray) -> np.ndarray:
         Float[n].
 
     Example:
-        >>> smooth(np.array([0.1, 0.2, 0.4]), np.array([98.0, 0.0, 0.0])).round(6).tolist()
-        [41.0, 29.75, 23.0]
+        >>> smooth(np.array([0.1, 0.2, 0.4]), np.array([1.0, 0.0, 0.0])).round(3).tolist()
+        [0.615, 0.246, 0.104]
     """
     return _weights(np.asarray(rates)) @ np.asarray(losses)
 
@@ -202,6 +202,6 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
 
 def _weights(rates: np.ndarray) -> np.ndarray:
     """Of every loss (column) in the smoothed loss of every step (row)."""
-    once = np.minimum(rates[:, None] / rates, rates / rates[:, None])
+    once = np.minimum(rates[:, None] / rates, rates / rates[:, None]) ** 2
     once /= once.sum(axis=1, keepdims=True)
     return once @ once

@@ -204,7 +204,7 @@ def test_it_stops_when_asked():
 def test_smoothing_is_the_recursion_forwards_and_backwards_twice():
     rng = np.random.default_rng(0)
     rates, losses = np.geomspace(1e-6, 1, 50), rng.normal(size=50)
-    beta = 10 ** (-6 / 49)
+    beta = 10 ** (-12 / 49)
 
     def decayed(values):
         out = [0.0]
