@@ -185,8 +185,8 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
     lowest = int(smoothed.argmin())
     fall = smoothed[0] - smoothed[lowest]
     # Of one loss; the median does not see the few steps at which the loss explodes.
-    real = slice(None) if diverged is None else rates < diverged
-    scatter = 1.4826 * np.median(np.abs(losses - smoothed)[real]) if np.any(real) else 0.0
+    real = rates < (np.inf if diverged is None else diverged)
+    scatter = 1.4826 * np.median(np.abs(losses - smoothed)[real]) if real.any() else 0.0
     error = max(
         scatter * np.linalg.norm(weights[0] - weights[lowest]), 1e-6 * abs(smoothed[0])
     )  # not of rounding alone
