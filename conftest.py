@@ -1,6 +1,8 @@
 """Shared by all tests and doctests: four simulated devices, a compile cache, real cells where they are."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -16,6 +18,19 @@ os.environ["SMRJAX_CACHE"] = str(CACHE / "tests")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 REAL = Path(os.environ.get("SMRJAX_DATA", Path(__file__).parent.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Forget compiled programs after a file of tests, once they are many.
+
+    Each holds some memory maps, of which Linux allows a process 65,530; beyond, XLA crashes while it compiles.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

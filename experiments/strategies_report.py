@@ -107,9 +107,10 @@ def write_row(config: Config, work: Work, folder: Path, row: Row) -> None:
     )
     drawn = []
     if config.run.pictures:
-        for place in [folder / pretraining_folder(stage) for stage in stages_of(row)] + [target]:
+        before = {f"pre-training {stage.init}": folder / pretraining_folder(stage) for stage in stages_of(row)}
+        for what, place in {**before, row.init: target}.items():
             if (place / "lr.json").exists():
-                drawn.append(_draw_rates(place, f"{title_of(row.encoder)}, {place.name}: learning rate range test"))
+                drawn.append(_draw_rates(place, f"{title_of(row.encoder)}, {what}: learning rate range test"))
         epochs = [_curves(fold, one) for fold in folds for one in _result(folder, row, fold)["history"]]
         drawn += [
             confusion_figure(
