@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from experiments.checks import check_explain, check_options
+from experiments.checks import check_explain, check_least, check_options
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions, block
 from smrjax.classical.features import FEATURES
 from smrjax.classical.search import CLASSIFIERS
@@ -123,19 +123,19 @@ def check(config: Config) -> None:
     check_options(config.data, config.encoder, config.train)
     check_explain(config.run)
     options = config.baselines
-    for flag, value, least in (
-        ("--inner-folds", options.inner_folds, 3),
-        ("--sets", options.sets, 1),
-        ("--network-sets", options.network_sets, 1),
-        ("--network-parts", options.network_parts, 1),
-        ("--copies", options.copies, 0),
-        ("--descriptor-size", options.descriptor_size, 1),
-        ("--hog-cell", options.hog_cell or 0, 1),
-        ("--hog-block", options.hog_block, 1),
-        ("--jobs", config.workers.jobs, 0),
-    ):
-        if value < least:
-            raise InputError(f"{flag} {value}: give {least} or more")
+    check_least(
+        {
+            "--inner-folds": (options.inner_folds, 3),
+            "--sets": (options.sets, 1),
+            "--network-sets": (options.network_sets, 1),
+            "--network-parts": (options.network_parts, 1),
+            "--copies": (options.copies, 0),
+            "--descriptor-size": (options.descriptor_size, 1),
+            "--hog-cell": (options.hog_cell or 0, 1),
+            "--hog-block": (options.hog_block, 1),
+            "--jobs": (config.workers.jobs, 0),
+        }
+    )
     if options.network_parts > options.inner_folds:
         raise InputError(f"--network-parts {options.network_parts}: there are {options.inner_folds} inner folds")
     if not (options.features and options.classifiers) and not options.networks and not beside(options):

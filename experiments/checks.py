@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
 from smrjax.errors import InputError
@@ -34,15 +34,36 @@ def check_options(data: DataOptions, encoder: EncoderOptions, train: TrainOption
         "--seed": (train.seed, 0),
         "--devices": (train.devices, 0),
     }
+    check_least(least)
+    if not 0 <= encoder.dropout < 1:
+        raise InputError(f"--dropout {encoder.dropout}: give 0 or more, below 1")
+    check_named_once(data)
+    if encoder.embedding_dim == 0 and train.epochs > 0:
+        raise InputError("--embedding-dim 0 is for features that are not trained (--method frozen); give 2 or more")
+
+
+def check_least(least: Mapping[str, tuple[float, float]]) -> None:
+    """Make sure that numbers are no smaller than they may be.
+
+    Args:
+        least: Flag -> its value and the least that it may have.
+
+    Raises:
+        InputError: for the first that is, or is not finite.
+    """
     for flag, (value, low) in least.items():
         if not (math.isfinite(value) and value >= low):
             raise InputError(f"{flag} {value}: give {low} or more")
-    if not 0 <= encoder.dropout < 1:
-        raise InputError(f"--dropout {encoder.dropout}: give 0 or more, below 1")
+
+
+def check_named_once(data: DataOptions) -> None:
+    """Make sure that no fold is asked for twice.
+
+    Raises:
+        InputError: if one is.
+    """
     if len(set(data.only_folds)) < len(data.only_folds):
         raise InputError(f"--only-folds {' '.join(map(str, data.only_folds))}: name each fold once")
-    if encoder.embedding_dim == 0 and train.epochs > 0:
-        raise InputError("--embedding-dim 0 is for features that are not trained (--method frozen); give 2 or more")
 
 
 def check_explain(run: RunOptions) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from experiments.checks import check_explain
+from experiments.checks import check_explain, check_least, check_named_once
 from experiments.config import DataOptions, RunOptions, block, few_folds
 from smrjax.data import DATASETS
 from smrjax.encoders import ENCODERS
@@ -189,21 +189,21 @@ def check(config: Config) -> None:
         InputError: for the first one.
     """
     options, recipe, data = config.strategy, config.recipe, config.data
-    for flag, value, least in (
-        ("--count", data.count, 1),
-        ("--image-size", data.image_size, 1),
-        ("--folds", data.folds, 3),
-        ("--epochs", recipe.epochs, 1),
-        ("--patience", recipe.patience, 1),
-        ("--batch", recipe.batch, 1),
-        ("--lr-patience", recipe.lr_patience, 1),
-        ("--lr-steps", recipe.lr_steps, 10),
-        ("--embed-batch", recipe.embed_batch, 1),
-        ("--seed", recipe.seed, 0),
-        ("--devices", recipe.devices, 0),
-    ):
-        if value < least:
-            raise InputError(f"{flag} {value}: give {least} or more")
+    check_least(
+        {
+            "--count": (data.count, 1),
+            "--image-size": (data.image_size, 1),
+            "--folds": (data.folds, 3),
+            "--epochs": (recipe.epochs, 1),
+            "--patience": (recipe.patience, 1),
+            "--batch": (recipe.batch, 1),
+            "--lr-patience": (recipe.lr_patience, 1),
+            "--lr-steps": (recipe.lr_steps, 10),
+            "--embed-batch": (recipe.embed_batch, 1),
+            "--seed": (recipe.seed, 0),
+            "--devices": (recipe.devices, 0),
+        }
+    )
     for flag, share, low, high in (
         ("--momentum", recipe.momentum, 0.0, 1.0),
         ("--lr-factor", recipe.lr_factor, 0.0, 1.0),
@@ -233,6 +233,5 @@ def check(config: Config) -> None:
             raise InputError(f"two rows are called {row}; name each network and initialisation once")
         if "" in row.sets:
             raise InputError(f"--init {'+'.join((row.begin, *row.sets))}: write names with a single + between them")
-    if len(set(data.only_folds)) < len(data.only_folds):
-        raise InputError(f"--only-folds {' '.join(map(str, data.only_folds))}: name each fold once")
+    check_named_once(data)
     check_explain(config.run)

@@ -133,9 +133,10 @@ def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, shou
         predicted = chances.argmax(1) if severity is None else least_severe(chances, severity)
         with atomic(place / "probabilities.npy") as temporary:
             np.save(temporary, chances.astype(np.float32))
-        keep_best(place / "checkpoints")
         about = {"learning_rate": rate, "epochs": len(history), "history": history}
         write_outcome(place, work.judged, fold, predicted, about)
+        # Not before the fold is written: what a resume needs would be gone.
+        keep_best(place / "checkpoints")
 
 
 def begin(config: Config, folder: Path, model: Any, row: Row) -> Any:
@@ -174,6 +175,6 @@ def _pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, s
     bar.set_description(words)
     steps = steps_of(len(part.train), recipe)
     _, history = fit(target, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)
-    keep_best(target / "checkpoints")
     about = {"data": domain.cells.name, "classes": list(domain.cells.classes), "learning_rate": rate}
     write_json(target / "result.json", about | {"epochs": len(history), "history": history})
+    keep_best(target / "checkpoints")

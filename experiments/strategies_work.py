@@ -177,7 +177,8 @@ def check_weights(config: Config, row: Row) -> None:
     """
     if row.begin not in ("random", "imagenet") and not Path(row.begin).exists():
         raise InputError(f"--init {row.begin}: there is no such file or folder; or say random or imagenet")
-    with_weights(_abstract(config, row.encoder)[1], row.encoder, row.begin)
+    if row.begin != "random":
+        with_weights(_abstract(config, row.encoder)[1], row.encoder, row.begin)
 
 
 def _abstract(config: Config, encoder: str) -> tuple[Any, Any]:
