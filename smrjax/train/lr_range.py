@@ -19,8 +19,10 @@ DIVERGED = 5.0
 FIRST = 10
 #: A suggestion stays this many times below the rate of the lowest loss, and below the one at which it diverged.
 MARGIN = 10.0
-#: A fall of the loss counts from this many standard errors on.
+#: A fall of the loss counts from this many standard errors on,
 CLEAR = 3.0
+#: and from this share of the first loss on: below it, networks had hardly begun to learn where their loss was lowest.
+SHALLOW = 0.05
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,9 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
     the rate at which the loss diverged. The other common reading, where the loss falls most steeply (torch-lr-finder),
     hangs on noise where the fall is shallow: from random weights it named rates at which networks hardly learned.
 
-    Where the loss does not fall by more than three standard errors, there is no such point, and a rate that does no
-    harm is named instead: a hundredth of where the loss diverged, or of the highest rate.
+    Where the loss does not fall by more than three standard errors and a twentieth, the test was too short for the
+    network, and its lowest point is that of noise. A rate that does no harm is named instead: a hundredth of where the
+    loss diverged, or of the highest rate.
 
     Args:
         rates: Float[n], evenly spaced in the logarithm, two or more.
@@ -187,10 +190,8 @@ def suggest(rates: np.ndarray, losses: np.ndarray, *, diverged: float | None = N
     # Of one loss; the median does not see the few steps at which the loss explodes.
     real = rates < (np.inf if diverged is None else diverged)
     scatter = 1.4826 * np.median(np.abs(losses - smoothed)[real]) if real.any() else 0.0
-    error = max(
-        scatter * np.linalg.norm(weights[0] - weights[lowest]), 1e-6 * abs(smoothed[0])
-    )  # not of rounding alone
-    if fall <= CLEAR * error:
+    error = scatter * np.linalg.norm(weights[0] - weights[lowest])
+    if fall <= max(CLEAR * error, SHALLOW * abs(smoothed[0])):
         top = float(rates[-1]) if diverged is None else diverged
         careful = top / MARGIN**2
         return careful, (

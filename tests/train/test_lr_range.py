@@ -246,6 +246,16 @@ def test_noise_is_not_read_as_a_fall():
     assert len(careful) >= 95 and set(careful) == {0.005}
 
 
+@pytest.mark.parametrize(("fall", "clear"), [(0.18, False), (0.24, True)])
+def test_a_fall_of_less_than_a_twentieth_is_not_read(fall, clear):
+    """However exactly it is known; smoothing takes a quarter of it."""
+    rates, losses = valley(middle=-3.0, fall=fall, noise=0)
+    depth = smooth(rates, losses)
+    assert (depth[0] - depth.min() > 0.05 * depth[0]) == clear
+    rate, warning = suggest(rates, losses, diverged=0.5)
+    assert rate == pytest.approx(1e-4, rel=0.3) if clear else rate == 0.005 and "did not fall" in warning
+
+
 def test_a_suggestion_keeps_away_from_where_the_loss_diverged():
     rates, losses = valley(middle=-1.0, noise=0)
     assert suggest(rates, losses)[0] == pytest.approx(0.01, rel=0.3)
