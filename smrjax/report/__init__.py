@@ -1,4 +1,4 @@
-"""Pictures and pages of a run: arrays and files in, PNG and SVG out. Knows no model."""
+"""Pictures and pages of a run: arrays and files in, PNG, SVG and HTML out. Knows no model."""
 
 from smrjax.report.baselines import baselines_figure
 from smrjax.report.comparison import comparison_figure
@@ -6,6 +6,7 @@ from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
 from smrjax.report.embedding import embedding_figure
 from smrjax.report.explanations import by_outcome, explanations_figure
+from smrjax.report.explorer import explorer, plotly_script
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
@@ -24,11 +25,13 @@ __all__ = [
     "contact_sheet",
     "embedding_figure",
     "explanations_figure",
+    "explorer",
     "guide_scores_figure",
     "guides_figure",
     "learning_figure",
     "lr_range_figure",
     "maturity_figure",
+    "plotly_script",
     "strategies_table",
     "true_maturity_figure",
     "write_overlays",
