@@ -1,0 +1,248 @@
+"""Sections of the report about right and wrong: comparison, classes, stages and errors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.report_compare import SCORES, Paired, in_words, p_value, shared_folds, signed
+from experiments.report_runs import Run
+from experiments.report_words import heading, plus_minus, without_runs
+from smrjax.evaluate import class_scores, error_split, macro_f1, macro_f1_at_support, mean_shares
+from smrjax.report import confusion_figure, outcomes_figure, score_bars_figure
+from smrjax.report.page import Html, Section, dot, figure, listing, subtitle, table, words
+
+#: What a readout of maturity is called in tables.
+READOUTS = {
+    "own": "own curve",
+    "line": "line, fitted afterwards",
+    "bezier": "Bézier, fitted afterwards",
+    "expected": "expected stage of the classifier",
+}
+STAGE_SCORES = {
+    "off_by_one_accuracy": "Off by one at most",
+    "mean_absolute_stage_error": "Mean stage error",
+    "quadratic_kappa": "Quadratic κ",
+}
+
+
+def comparison(runs: Sequence[Run], baseline: Run, differences: Sequence[Paired], out: Path) -> Section:
+    """Bars with folds, scores as a table, and paired differences in numbers and words."""
+    apart = [run.title for run in runs if run is not baseline and not shared_folds(run, baseline)]
+    shown = {
+        SCORES[name][0] + (" (less is better)" if SCORES[name][1] else ""): {
+            run.title: run.values(name) for run in runs
+        }
+        for name in SCORES
+        if any(len(run.values(name)) for run in runs)
+    }
+    several = len(runs) > 1
+    path = score_bars_figure(
+        out / "comparison.png",
+        scores=shown,
+        baseline=baseline.title if several else None,
+        apart=apart,
+        title="Scores on test cells",
+    )
+    means = "; ".join(f"{run.title} {plus_minus(run.values('macro_f1'))}" for run in runs)
+    parts = [figure(path, alt=f"Bars of macro-F per run, with folds and intervals: {means}."), _scores(runs)]
+    if not several:
+        return Section("Scores", parts)
+    parts.append(subtitle(f"Differences to {baseline.title}, fold by fold"))
+    if apart:
+        names = ", ".join(apart)
+        parts.append(
+            words(
+                f"Not paired with {baseline.title}, because they were tested on other cells or folds: {names}. Their "
+                "bars stand beside the others for orientation; a difference to them would mean nothing.",
+                "notice",
+            )
+        )
+    few = [run.title for run in runs if run is not baseline and len(shared_folds(run, baseline)) == 1]
+    if few:
+        parts.append(words(f"One shared fold allows no interval: {', '.join(few)}.", "note"))
+    if differences:
+        parts += [_differences(differences), _sentences(differences, baseline)]
+    return Section("Comparison of runs", parts)
+
+
+def _scores(runs: Sequence[Run]) -> Html:
+    names = {
+        "macro_f1": "Macro-F",
+        "accuracy": "Accuracy",
+        "balanced_accuracy": "Balanced accuracy",
+        "m_score": "m-score",
+        "misclassification_severity": "Severity",
+    }
+    names = {name: head for name, head in names.items() if any(len(run.values(name)) for run in runs)}
+    rows = []
+    for run in runs:
+        true, predicted = run.together("true"), run.together("predicted")
+        large = macro_f1_at_support(true, predicted, support=30)
+        rows.append(
+            [
+                run.title,
+                *(plus_minus(run.values(name), 2 if name == "m_score" else 3) for name in names),
+                f"{macro_f1(true, predicted):.3f}",
+                "–" if large is None else f"{large:.3f}",
+            ]
+        )
+    heads = ["Run", *names.values(), "Folds together", "30 cells or more"]
+    heads, rows = without_runs(heads, rows, runs)
+    return table(
+        heads,
+        rows,
+        caption="Mean over folds ± half of its 95 % interval. Folds together: macro-F of the test cells of all folds "
+        "at once; 30 cells or more: the same without classes of fewer cells, in which chance moves macro-F most.",
+    )
+
+
+def _differences(differences: Sequence[Paired]) -> Html:
+    heads = ["Run", "Score", "Folds", "Difference", "95 % interval", "p", "p, Holm", "Wilcoxon p", "Wilcoxon p, Holm"]
+    rows = []
+    for pair in differences:
+        d = pair.difference
+        interval = f"{signed(d['low'])} to {signed(d['high'])}"
+        tests = [d["p"], pair.p_holm, d["wilcoxon_p"], pair.wilcoxon_holm]
+        name = SCORES[pair.score][0]
+        rows.append([pair.run, name, str(pair.folds), signed(d["mean"]), interval, *map(p_value, tests)])
+    fewest = min(pair.folds for pair in differences)
+    return table(
+        heads,
+        rows,
+        numbers=2,
+        caption="Run less baseline on the same folds. Interval and p: t-test for resampled folds, widened for the "
+        "training cells that folds share (Nadeau and Bengio 2003). Holm: corrected for all rows of this table. "
+        f"Wilcoxon's signed ranks cannot go below {2 / 2**fewest:.3f} with {fewest} folds.",
+    )
+
+
+def _sentences(differences: Sequence[Paired], baseline: Run) -> Html:
+    return listing([in_words(pair, baseline.title, family=len(differences)) for pair in differences])
+
+
+def classes(runs: Sequence[Run], out: Path) -> Section:
+    """Of every run, confusion matrices and scores by class."""
+    parts: list[Html] = []
+    for i, run in enumerate(runs):
+        counts, titles = run.counts(), run.taxonomy.titles
+        if len(runs) > 1:
+            parts.append(subtitle(run.title))
+        cells = int(counts.sum())
+        for name, shares in (("counts", None), ("shares", mean_shares(counts))):
+            what = "cells" if shares is None else "percent of each labelled class, mean over folds"
+            path = confusion_figure(
+                out / f"confusion-{name}-{i + 1}.png",
+                counts=counts.sum(axis=0),
+                shares=shares,
+                title=heading(run, runs, what),
+                **run.look,
+            )
+            worst = _worst(counts.sum(axis=0), titles)
+            alt = f"Confusion matrix of {run.title} in {what}; {cells:,} test cells of {len(counts)} folds. {worst}"
+            says = "Rows: labelled class; columns: predicted class; frames: lineages. "
+            parts.append(figure(path, alt=alt, caption=says + (worst if shares is None else "")))
+        parts.append(_by_class(run))
+    return Section("Classes and confusion", parts)
+
+
+def _worst(counts: np.ndarray, titles: Sequence[str]) -> str:
+    """The most frequent error in words."""
+    wrong = counts * (1 - np.eye(len(counts), dtype=int))
+    if not wrong.any():
+        return "No test cell was taken for another class."
+    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    return (
+        f"The most frequent error: {wrong[row, column]:,} of {counts[row].sum():,} cells labelled {titles[row]} were "
+        f"taken for {titles[column]}."
+    )
+
+
+def _by_class(run: Run) -> Html:
+    counts = run.counts()
+    scores = class_scores(counts)
+    order = [c for members in run.lineages.values() for c in members]
+    order += [c for c in range(len(run.taxonomy.classes)) if c not in order]
+    rows = []
+    for c in order:
+        name = dot(run.taxonomy.colours[c], run.taxonomy.titles[c])
+        values = [plus_minus(one[np.isfinite(one)].tolist()) for one in scores[:, :, c]]
+        rows.append([name, run.taxonomy.classes[c], *values, f"{counts[:, c].sum():,}"])
+    return table(
+        ["Class", "Code", "Precision", "Recall", "F1", "Cells"],
+        rows,
+        numbers=2,
+        caption="Class by class: mean over the folds that hold cells of the class ± half of its 95 % "
+        "interval (none for a single fold); cells of all folds.",
+    )
+
+
+def stages(runs: Sequence[Run], out: Path) -> Section:
+    """Errors by how far they are off, and scores that know the order of the stages."""
+    shares = {}
+    for run in runs:
+        taxonomy = run.taxonomy
+        shares[run.title] = error_split(
+            run.together("true"),
+            run.together("predicted"),
+            stage=taxonomy.stage(),
+            lineage_index=taxonomy.lineage_index(),
+        )
+    path = outcomes_figure(out / "outcomes.png", shares=shares, title="What became of the test cells")
+    in_words = "; ".join(
+        f"{title}: {100 * of['correct']:.1f} % right, {100 * of['adjacent']:.1f} % one stage off, "
+        f"{100 * of['same_lineage']:.1f} % further off in the lineage, {100 * of['other']:.1f} % elsewhere"
+        for title, of in shares.items()
+    )
+    parts = [
+        figure(
+            path,
+            alt=f"Stacked bars. {in_words}.",
+            caption="Test cells of all folds together. One stage off: a neighbouring stage of the same lineage.",
+        )
+    ]
+    with_lineages = [run for run in runs if run.ordered]
+    if with_lineages:
+        parts += [_stage_table(with_lineages), *_tau_table(with_lineages)]
+    else:
+        parts.append(words("No lineage of two or more stages is known, so nothing here has an order.", "note"))
+    return Section("Stages and errors", parts)
+
+
+def _stage_table(runs: Sequence[Run]) -> Html:
+    rows = []
+    for run in runs:
+        for line in run.ordered:
+            for reading, called in (("penalised", "all cells"), ("conditional", "in the lineage")):
+                values = [run.values("lineages", line, reading, name) for name in STAGE_SCORES]
+                rows.append([run.title, line, called, *map(plus_minus, values)])
+    heads, rows = without_runs(["Run", "Lineage", "Counted", *STAGE_SCORES.values()], rows, runs)
+    return table(
+        heads,
+        rows,
+        numbers=len(heads) - len(STAGE_SCORES),
+        caption="Stage errors per lineage, mean over folds ± half of the 95 % interval. All cells: one predicted "
+        "outside its lineage counts as the greatest distance. In the lineage: such cells are left out. Off by "
+        "one at most and κ: more is better; mean stage error: less.",
+    )
+
+
+def _tau_table(runs: Sequence[Run]) -> list[Html]:
+    names = [name for name in READOUTS if any(len(_tau(run, line, name)) for run in runs for line in run.ordered)]
+    if not names:
+        return []
+    rows = [
+        [run.title, line, *(plus_minus(_tau(run, line, name)) for name in names)]
+        for run in runs
+        for line in run.ordered
+    ]
+    caption = (
+        "Kendall's τ of the position t and the labelled stage, by how t is read off, mean over folds ± half of the "
+        "95 % interval; 1 would be perfect order. Methods are fairly compared under the same readout only."
+    )
+    heads, rows = without_runs(["Run", "Lineage", *(READOUTS[name] for name in names)], rows, runs)
+    return [table(heads, rows, numbers=len(heads) - len(names), caption=caption)]
+
+
+def _tau(run: Run, line: str, readout: str) -> np.ndarray:
+    return run.values("readouts", line, readout, "kendall_tau_stage")
