@@ -1,0 +1,166 @@
+// One explorer: the pointer and the keyboard go from cell to cell, what they find is shown, said and pinned.
+function explore(root) {
+  const data = JSON.parse(root.querySelector("script.data").textContent);
+  const [form, stage, marks, hover, said] = ["form", ".stage", ".marks", ".card", ".said"].map((s) => root.querySelector(s));
+  const REACH = { mouse: 16, pen: 20, touch: 28 }; // pixels from a cell
+  let shown = []; // indices of the cells that the filters let through
+  let visible = new Set(); // the same
+  let current = null; // the cell with the ring and the card
+  let ring = null; // the cell that the tray points at
+
+  const filters = cellFilters(form, data, update);
+  const facts = cellFacts(root, data, filters);
+  const size = Math.min(9, Math.max(5, 270 / Math.sqrt(data.names.length || 1)));
+  const plot = cellPlot(stage, data, { outcomes: filters.outcomes, size, moved: mark });
+  const tray = cellTray(root.querySelector(".tray"), {
+    card: facts.card, name: (i) => data.names[i], changed: mark, look: (i) => { ring = i; mark(); },
+  });
+
+  function update() {
+    const found = filters.read();
+    shown = found.shown;
+    visible = new Set(shown);
+    const total = data.names.length.toLocaleString("en");
+    root.querySelector(".status").textContent = `${shown.length.toLocaleString("en")} of ${total} cells shown`;
+    if (!visible.has(current)) show(null);
+    plot.draw(shown, found.colour);
+    mark();
+  }
+
+  // Rings and numbers lie over the plot, so that they follow it without a drawing by Plotly.
+  function mark() {
+    const rings = [...tray.pins.map((i, k) => [i, "pin", k + 1]), [current, "ring", ""], [ring, "ring", ""]];
+    marks.replaceChildren(...rings.filter(([i]) => visible.has(i)).map(([i, className, textContent]) => {
+      const sign = element("span", { className });
+      sign.append(element("b", { textContent }));
+      const [x, y] = plot.at(i);
+      sign.style.transform = `translate(${x}px, ${y}px)`;
+      return sign;
+    }));
+    if (current !== null) place();
+  }
+
+  // The card beside the cell, inside the stage.
+  function place() {
+    const [x, y] = plot.at(current);
+    const gap = 16;
+    const left = x + gap + hover.offsetWidth < stage.clientWidth ? x + gap : x - gap - hover.offsetWidth;
+    const top = y - hover.offsetHeight / 2;
+    const keep = (value, most) => Math.max(4, Math.min(value, most - 4));
+    hover.style.left = `${keep(left, stage.clientWidth - hover.offsetWidth)}px`;
+    hover.style.top = `${keep(top, stage.clientHeight - hover.offsetHeight)}px`;
+  }
+
+  function show(i) {
+    if (i === current) return;
+    current = i;
+    hover.hidden = i === null;
+    hover.replaceChildren(...(i === null ? [] : facts.card(i)));
+    mark();
+  }
+
+  function pin(i) {
+    const words = tray.toggle(i) ? "Pinned" : "No longer pinned";
+    said.textContent = `${words}: ${data.names[i]}. ${tray.pins.length} pinned.`;
+  }
+
+  function nearest([x, y], reach) {
+    let [best, least] = [null, reach * reach];
+    for (const i of shown) {
+      const [px, py] = plot.at(i);
+      const distance = (px - x) ** 2 + (py - y) ** 2;
+      if (distance <= least) [best, least] = [i, distance];
+    }
+    return best;
+  }
+
+  // The nearest cell in the quarter of the plane that an arrow key points to.
+  function next([right, down]) {
+    const [x, y] = plot.at(current);
+    let [best, least] = [null, Infinity];
+    for (const i of shown) {
+      const [px, py] = plot.at(i);
+      const along = (px - x) * right + (py - y) * down;
+      const across = Math.abs((px - x) * down) + Math.abs((py - y) * right);
+      // Cells at one place follow each other in their order, right and down, else nothing would lead to the second.
+      const same = !along && !across && Math.sign(i - current) === right + down;
+      const distance = same ? 0 : along * along + across * across;
+      const nearer = distance < least || (same && least === 0 && Math.abs(i - current) < Math.abs(best - current));
+      if ((same || (along > 0 && across <= along)) && nearer) [best, least] = [i, distance];
+    }
+    return best;
+  }
+
+  const where = (event) => {
+    const box = stage.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  stage.addEventListener("pointermove", (event) => {
+    if (event.pointerType === "mouse" && !event.buttons) show(nearest(where(event), REACH.mouse));
+  });
+  stage.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse" && !event.buttons) show(null);
+  });
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    const start = where(event);
+    // Plotly covers the page while a button is down, so the release is heard by the document.
+    document.addEventListener("pointerup", (up) => {
+      const end = where(up);
+      if (Math.hypot(end[0] - start[0], end[1] - start[1]) > 5) return; // the plot was moved
+      const i = nearest(end, REACH[up.pointerType] || REACH.mouse);
+      const again = i === current;
+      show(i);
+      if (i !== null && (again || up.pointerType === "mouse")) pin(i);
+    }, { once: true });
+  });
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // the wheel alone scrolls the page
+    event.preventDefault();
+    plot.zoom(Math.exp(-event.deltaY / 300), where(event));
+  }, { passive: false });
+
+  const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+  stage.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key in ARROWS) step(ARROWS[event.key]);
+    else if (event.key === "Enter" && current !== null) pin(current);
+    else if (event.key === "Escape") [said.textContent] = ["Nothing chosen.", show(null)];
+    else if (event.key === "+") plot.zoom(1.4);
+    else if (event.key === "-") plot.zoom(1 / 1.4);
+    else return;
+    event.preventDefault();
+  });
+
+  function step(direction) {
+    const middle = [stage.clientWidth / 2, stage.clientHeight / 2];
+    const found = current === null ? nearest(middle, Infinity) : next(direction);
+    said.textContent = found === null ? "No cell in this direction." : facts.sentence(found);
+    if (found === null) return;
+    show(found);
+    const [x, y] = plot.at(found);
+    if (x < 0 || y < 0 || x > stage.clientWidth || y > stage.clientHeight) plot.centre(found);
+  }
+
+  root.querySelector(".zoom").addEventListener("click", ({ target }) => {
+    if (target.value === "fit") plot.fit();
+    else if (target.value) plot.zoom(target.value === "in" ? 1.4 : 1 / 1.4);
+  });
+  form.addEventListener("reset", () => { show(null); plot.fit(); });
+
+  // Identifiers have to differ between the explorers of a page.
+  const help = root.querySelector(".help");
+  help.id = `smr-explorer-help-${[...document.querySelectorAll(".smr-explorer")].indexOf(root)}`;
+  stage.setAttribute("aria-describedby", help.id);
+  tray.show();
+  update();
+}
+
+const root = document.currentScript.closest(".smr-explorer");
+const start = () => {
+  if (window.Plotly) explore(root);
+  else root.querySelector(".chart").textContent = "The page lacks Plotly's script, which draws the cells.";
+};
+// Plotly's script may stand further down the page.
+if (window.Plotly) start();
+else document.addEventListener("DOMContentLoaded", start);
