@@ -1,6 +1,16 @@
-"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health, Grad-CAM."""
+"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, counts, statistics, Grad-CAM."""
 
 from smrjax.evaluate.by_fold import FoldScores, class_scores, fold_scores, mean_shares
+from smrjax.evaluate.calibration import (
+    brier_score,
+    calibration_report,
+    classwise_calibration_error,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+)
+from smrjax.evaluate.correction import corrected_draws, corrected_shares
+from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.gradcam import gradcam, rescale, upsample
 from smrjax.evaluate.health import (
     effective_rank,
@@ -35,22 +45,32 @@ from smrjax.evaluate.statistics import cluster_bootstrap, holm, interval, paired
 from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, fit_svm_at, load_estimator, load_svm, save_svm
 from smrjax.evaluate.svm_grid import GRID, Grid
 from smrjax.evaluate.svm_model import SVMModel
+from smrjax.evaluate.wilson import cells_needed, wilson
 
 __all__ = [
     "GRID",
+    "DifferentialCount",
     "FoldScores",
     "Grid",
     "SVMModel",
     "SVMResult",
     "accuracy",
     "balanced_accuracy",
+    "brier_score",
     "calibrate",
+    "calibration_report",
+    "cells_needed",
     "class_scores",
+    "classwise_calibration_error",
     "cluster_bootstrap",
     "compare_readouts",
     "confusion",
+    "corrected_draws",
+    "corrected_shares",
+    "differential_count",
     "effective_rank",
     "error_split",
+    "expected_calibration_error",
     "expected_stage",
     "fit_svm",
     "fit_svm_at",
@@ -69,10 +89,13 @@ __all__ = [
     "mean_absolute_stage_error",
     "mean_shares",
     "misclassification_severity",
+    "negative_log_likelihood",
     "off_by_one_accuracy",
     "paired_difference",
     "per_class",
     "quadratic_kappa",
+    "ratio",
+    "reliability",
     "rescale",
     "save_svm",
     "score_report",
@@ -83,4 +106,5 @@ __all__ = [
     "straightness",
     "upsample",
     "warnings_in_words",
+    "wilson",
 ]
