@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 import smrjax
+from experiments.report_calibration import calibration
 from experiments.report_cells import read_images
 from experiments.report_compare import choose_baseline, paired_differences
 from experiments.report_explorer import explore, script
@@ -74,8 +75,9 @@ def report(options: Options) -> Path:
             maturity(detailed, baseline, images, out),
             traversal(detailed, images, others, out),
             explore(detailed[0], images[detailed[0].title], options.layout),
-            stages(runs, out),
+            stages(runs, detailed, out),
             classes(detailed, out),
+            calibration(detailed, out),
             training(detailed, out),
             provenance(runs),
         ]

@@ -20,37 +20,35 @@ def maturity(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
     """Of every run with curves the distributions along them: beside the baseline's, or under two readouts."""
     parts: list[Html] = []
     able = [run for run in runs if run.ordered and run.has_curves]
-    for i, run in enumerate(able):
-        pairs = shared_folds(run, baseline) if run is not baseline and baseline.has_curves else []
-        if run is baseline and len(able) > 1:
-            continue  # it stands beside each of the others
+    for run in able:
+        pairs = _beside(run, baseline)
+        if run is baseline and any(_beside(other, baseline) for other in able):
+            continue  # it stands beside the others
         if pairs:
             sides = [(run, [one for one, _ in pairs]), (baseline, [other for _, other in pairs])]
-            title = f"{run.title} beside {baseline.title}"
+            title, file = f"{run.title} beside {baseline.title}", f"{run.slug}-beside-{baseline.slug}"
             readouts = [
                 _readout(side, folds, _first(side, folds), images[side.title], side.title) for side, folds in sides
             ]
             folds = sides[0][1]
         else:
             folds = list(run.folds)
-            title = run.title if len(runs) > 1 else ""
+            title, file = run.title, run.slug
             names = _shown(folds)
             readouts = [_readout(run, folds, name, images[run.title], "") for name in names]
         labels = np.concatenate([_test(fold, "labels") for fold in folds])
         path = maturity_figure(
-            out / f"maturity-{i + 1}.png",
+            out / f"maturity-{file}.png",
             readouts=readouts,
             labels=labels,
-            title=f"{title}: where test cells lie along their lineage"
-            if title
-            else "Where test cells lie along their lineage",
+            title="Where test cells lie along their lineage",
             **(run.look | {"lineages": run.ordered}),
         )
         alt = (
-            f"{title or run.title}: for each class of {', '.join(run.ordered)} the distribution of the position t "
+            f"{title}: for each class of {', '.join(run.ordered)} the distribution of the position t "
             f"along the curve, with decision boundaries and the nearest cells; {len(labels):,} test cells."
         )
-        if len(able) > 2 or len(runs) > 2:
+        if len(runs) > 1:
             parts.append(subtitle(title))
         parts.append(figure(path, alt=alt))
         if images[run.title].cells is None:
@@ -65,6 +63,13 @@ def maturity(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
             ),
         )
     return Section("Maturity along the curves", parts)
+
+
+def _beside(run: Run, baseline: Run) -> list[tuple[Fold, Fold]]:
+    """The folds in which the run's cells can be drawn beside the baseline's; none of the baseline itself."""
+    if run is baseline or not (run.has_curves and baseline.has_curves) or run.lineages != baseline.lineages:
+        return []
+    return [(one, other) for one, other in shared_folds(run, baseline) if one.names == other.names]
 
 
 def _first(run: Run, folds: Sequence[Fold]) -> str:

@@ -19,10 +19,11 @@ def overview(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
     for run in unfinished:
         done = ", ".join(str(fold.number) for fold in run.folds)
         parts.append(words(f"{run.title} is not finished: shown are its finished folds, so far {done}.", "notice"))
-    heads = ["Run", "Data", "Classes", "Folds", "Cells tested", "Macro-F"]
+    heads = ["Run", "Method", "Data", "Classes", "Folds", "Cells tested", "Macro-F"]
     rows = [
         [
             run.title + (" (baseline)" if run is baseline and len(runs) > 1 else ""),
+            run.method,
             Path(run.data).name,
             str(len(run.taxonomy.classes)),
             ", ".join(str(fold.number) for fold in run.folds),
@@ -31,8 +32,10 @@ def overview(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
         ]
         for run in runs
     ]
+    if all(run.title == run.method for run in runs):  # then runs have the names of their methods
+        heads, rows = [heads[0], *heads[2:]], [[row[0], *row[2:]] for row in rows]
     caption = "Macro-F: mean over the folds ± half of its 95 % interval (Student's t over folds)."
-    parts.append(table(heads, rows, caption=caption, numbers=2))
+    parts.append(table(heads, rows, caption=caption, numbers=len(heads) - 4))
     parts += _sheets(runs, images, out)
     return Section("Overview", parts)
 
@@ -83,21 +86,29 @@ def _sheets(runs: Sequence[Run], images: Mapping[str, Images], out: Path) -> lis
 
 def provenance(runs: Sequence[Run]) -> Section:
     """How the runs were made: folder, command, versions, settings."""
-    parts: list[Html] = []
+    # The runs of a set were made by one command.
+    alike: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        config, summary = run.config, run.summary
-        data, train, encoder = (config.get(name, {}) for name in ("data", "train", "encoder"))
-        pairs: list[tuple[str, str]] = [
-            ("Folder", code(str(run.folder))),
-            ("Command", code(str(run.about.get("command", "unknown")))),
-            ("Data", f"{run.data}, {data.get('image_size', '?')} px"),
-            ("Cells", code(str(run.about.get("cells", "unknown"))[:16])),
-        ]
-        if "encoder" in encoder:
-            pairs.append(("Network", f"{encoder['encoder']}, weights at first: {encoder.get('init', '?')}"))
-        if "epochs" in train:
-            pairs.append(("Training", f"{train['epochs']} epochs at most, seed {train.get('seed', '?')}"))
-        if summary.get("versions"):
-            pairs.append(("Versions", ", ".join(f"{name} {v}" for name, v in sorted(summary["versions"].items()))))
-        parts += [subtitle(run.title), facts(pairs)]
+        alike.setdefault(tuple(_made(run)), []).append(run)
+    parts: list[Html] = []
+    for pairs, of in alike.items():
+        folders = Html(", ".join(code(str(run.folder)) for run in of))
+        parts += [subtitle(", ".join(run.title for run in of)), facts([("Folder", folders), *pairs])]
     return Section("How the runs were made", parts)
+
+
+def _made(run: Run) -> list[tuple[str, str]]:
+    """What is known of how a run was made, by name."""
+    data, train, encoder = (run.config.get(name, {}) for name in ("data", "train", "encoder"))
+    pairs: list[tuple[str, str]] = [
+        ("Command", code(str(run.about.get("command", "unknown")))),
+        ("Data", f"{run.data}, {data.get('image_size', '?')} px"),
+        ("Cells, by hash", code(str(run.about.get("cells", "unknown"))[:16])),
+    ]
+    if "encoder" in encoder:
+        pairs.append(("Network", f"{encoder['encoder']}, weights at first: {encoder.get('init', '?')}"))
+    if "epochs" in train:
+        pairs.append(("Training", f"{train['epochs']} epochs at most, seed {train.get('seed', '?')}"))
+    if run.summary.get("versions"):
+        pairs.append(("Versions", ", ".join(f"{name} {v}" for name, v in sorted(run.summary["versions"].items()))))
+    return pairs

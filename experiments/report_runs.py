@@ -1,6 +1,7 @@
 """Reads run folders for the report: of SMR, guides, baselines and strategies, finished or not."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -61,7 +62,8 @@ class Run:
 
     Attributes:
         folder: Of the run.
-        title: Of the method, unlike any other run's of the report.
+        title: Of the method, or where several runs are of one, of the folder: unlike any other run's of the report.
+        method: Of the method.
         config: Content of config.json.
         about: Content of run.json.
         summary: Content of summary.json; empty for a run that is not finished or is a part of another.
@@ -72,6 +74,7 @@ class Run:
 
     folder: Path
     title: str
+    method: str
     config: dict[str, Any]
     about: dict[str, Any]
     summary: dict[str, Any]
@@ -105,6 +108,11 @@ class Run:
     def data(self) -> str:
         """Name of the data set or of its folder."""
         return str(self.config.get("data", {}).get("data", "unknown"))
+
+    @property
+    def slug(self) -> str:
+        """The title as a part of a file's name."""
+        return re.sub(r"\W+", "-", self.title).strip("-")[:60] or "run"
 
     @property
     def has_curves(self) -> bool:
@@ -141,11 +149,9 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     found = {path.resolve(): path for folder in folders for path in _members(folder)}
     runs = [_read(path) for path in found.values()]
-    titles = [run.title for run in runs]
-    return [
-        run if titles.count(run.title) == 1 else replace(run, title=f"{run.title} ({_short(run.folder, runs)})")
-        for run in runs
-    ]
+    methods = [run.method for run in runs]
+    # Long names that differ in their last words would look alike where a figure cuts them short.
+    return [run if methods.count(run.method) == 1 else replace(run, title=_short(run.folder, runs)) for run in runs]
 
 
 def _short(folder: Path, runs: Sequence[Run]) -> str:
@@ -192,7 +198,7 @@ def _read(folder: Path) -> Run:
             f"{results[0][0] / 'result.json'}: scores are missing; the run is of another version"
         ) from None
     folds = tuple(_fold(path, result, classes) for path, result in results)
-    return Run(folder, title, config, about, summary, _taxonomy(config, classes), folds, finished)
+    return Run(folder, title, title, config, about, summary, _taxonomy(config, classes), folds, finished)
 
 
 def _in_set(home: Path, name: str) -> tuple[str, bool]:

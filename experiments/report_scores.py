@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.report_compare import SCORES, Paired, in_words, p_value, shared_folds, signed
 from experiments.report_runs import Run
-from experiments.report_words import heading, plus_minus, without_runs
+from experiments.report_words import plus_minus, without_runs
 from smrjax.evaluate import class_scores, error_split, macro_f1, macro_f1_at_support, mean_shares
 from smrjax.report import confusion_figure, outcomes_figure, score_bars_figure
 from smrjax.report.page import Html, Section, dot, figure, listing, subtitle, table, words
@@ -55,7 +55,7 @@ def comparison(runs: Sequence[Run], baseline: Run, differences: Sequence[Paired]
             words(
                 f"Not paired with {baseline.title}, because they were tested on other cells or folds: {names}. Their "
                 "bars stand beside the others for orientation; a difference to them would mean nothing.",
-                "notice",
+                "note",
             )
         )
     few = [run.title for run in runs if run is not baseline and len(shared_folds(run, baseline)) == 1]
@@ -87,13 +87,13 @@ def _scores(runs: Sequence[Run]) -> Html:
                 "–" if large is None else f"{large:.3f}",
             ]
         )
-    heads = ["Run", *names.values(), "Folds together", "30 cells or more"]
+    heads = ["Run", *names.values(), "Macro-F, folds together", "Macro-F, 30 cells or more"]
     heads, rows = without_runs(heads, rows, runs)
     return table(
         heads,
         rows,
-        caption="Mean over folds ± half of its 95 % interval. Folds together: macro-F of the test cells of all folds "
-        "at once; 30 cells or more: the same without classes of fewer cells, in which chance moves macro-F most.",
+        caption="Mean over folds ± half of its 95 % interval. Folds together: of the test cells of all folds at "
+        "once; 30 cells or more: the same without classes of fewer cells, in which chance moves macro-F most.",
     )
 
 
@@ -124,18 +124,18 @@ def _sentences(differences: Sequence[Paired], baseline: Run) -> Html:
 def classes(runs: Sequence[Run], out: Path) -> Section:
     """Of every run, confusion matrices and scores by class."""
     parts: list[Html] = []
-    for i, run in enumerate(runs):
+    for run in runs:
         counts, titles = run.counts(), run.taxonomy.titles
         if len(runs) > 1:
             parts.append(subtitle(run.title))
         cells = int(counts.sum())
         for name, shares in (("counts", None), ("shares", mean_shares(counts))):
-            what = "cells" if shares is None else "percent of each labelled class, mean over folds"
+            what = "cells of all folds" if shares is None else "percent of each labelled class, mean over folds"
             path = confusion_figure(
-                out / f"confusion-{name}-{i + 1}.png",
+                out / f"confusion-{name}-{run.slug}.png",
                 counts=counts.sum(axis=0),
                 shares=shares,
-                title=heading(run, runs, what),
+                title=f"What cells were taken for: {what}",
                 **run.look,
             )
             worst = _worst(counts.sum(axis=0), titles)
@@ -177,8 +177,8 @@ def _by_class(run: Run) -> Html:
     )
 
 
-def stages(runs: Sequence[Run], out: Path) -> Section:
-    """Errors by how far they are off, and scores that know the order of the stages."""
+def stages(runs: Sequence[Run], detailed: Sequence[Run], out: Path) -> Section:
+    """Errors of all runs by how far they are off; of those in detail, scores that know the order of the stages."""
     shares = {}
     for run in runs:
         taxonomy = run.taxonomy
@@ -201,7 +201,7 @@ def stages(runs: Sequence[Run], out: Path) -> Section:
             caption="Test cells of all folds together. One stage off: a neighbouring stage of the same lineage.",
         )
     ]
-    with_lineages = [run for run in runs if run.ordered]
+    with_lineages = [run for run in detailed if run.ordered]
     if with_lineages:
         parts += [_stage_table(with_lineages), *_tau_table(with_lineages)]
     else:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report_runs import Run
-from experiments.report_words import heading
 from smrjax.report import learning_figure
 from smrjax.report.page import Html, Section, figure, listing, subtitle, words
 
@@ -22,16 +21,16 @@ EMBEDDING = ("effective_rank", "spread")
 def training(runs: Sequence[Run], out: Path) -> Section:
     """Learning curves of every run, the diagnostics of its curves, and the warnings of the training in words."""
     parts: list[Html] = []
-    for i, run in enumerate(runs):
+    for run in runs:
         rows = [{"fold": fold.number} | row for fold in run.folds for row in fold.result.get("history", ())]
         drawn = []
         sheets = (
-            ("learning", _training(rows), "training", "Loss with its parts, and scores of the validation cells"),
-            ("curves", _curves(rows), "embedding and curves", "Health of the embedding and of the curves"),
+            ("learning", _training(rows), "Loss with its parts, and scores of the validation cells"),
+            ("curves", _curves(rows), "Health of the embedding and of the curves"),
         )
-        for name, kept, what, says in sheets:
+        for name, kept, says in sheets:
             if any(len(row) > 2 for row in kept):
-                path = learning_figure(out / f"{name}-{i + 1}.png", rows=kept, title=heading(run, runs, what))
+                path = learning_figure(out / f"{name}-{run.slug}.png", rows=kept, title=says)
                 alt = f"{says} of {run.title}, against the epoch, one line a fold."
                 drawn.append(figure(path, alt=alt, caption=_explained(name)))
         warned = _warnings(rows)

@@ -9,7 +9,6 @@ import numpy as np
 
 from experiments.report_cells import Images
 from experiments.report_runs import Run
-from experiments.report_words import heading
 from smrjax.errors import InputError
 from smrjax.report import Strip, along, traversal_figure
 from smrjax.report.page import Html, Section, figure, subtitle, words
@@ -60,7 +59,7 @@ def traversal(
         out: Folder of the pictures.
     """
     parts: list[Html] = []
-    for i, run in enumerate(runs):
+    for run in runs:
         sets = [test_cells(run, images[run.title]), *others.get(run.title, ())]
         strips = {
             line: [strip for one in sets if (strip := _strip(one, line, run)) is not None] for line in run.ordered
@@ -69,12 +68,12 @@ def traversal(
         if not strips:
             continue
         path = traversal_figure(
-            out / f"traversal-{i + 1}.png",
+            out / f"traversal-{run.slug}.png",
             strips=strips,
             class_names=run.taxonomy.classes,
             colours=run.taxonomy.colours,
             lineages=run.lineages,
-            title=heading(run, runs, "cells along the curve, youngest to oldest"),
+            title="Cells along the curve, youngest to oldest",
         )
         names = ", ".join(one.name for one in sets)
         alt = f"{run.title}: for {', '.join(strips)} a strip of cells in the order of the model's t ({names})."

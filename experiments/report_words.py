@@ -20,11 +20,6 @@ def plus_minus(values: Sequence[float], digits: int = 3) -> str:
     return number(found["mean"], digits) + half
 
 
-def heading(run: Run, runs: Sequence[Run], text: str) -> str:
-    """The title of a figure: with the run's name before it, unless the report shows one run alone."""
-    return text[:1].upper() + text[1:] if len(runs) == 1 else f"{run.title}: {text}"
-
-
 def enumerated(items: Sequence[str]) -> str:
     """A list in words.
 

@@ -12,12 +12,14 @@ from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
 from smrjax.report.overlays import write_overlays
 from smrjax.report.rates import lr_range_figure
+from smrjax.report.reliability import Reliability, reliability_figure
 from smrjax.report.tables import classwise_table, strategies_table
 from smrjax.report.traversal import Strip, along, traversal_figure
 from smrjax.report.truth import true_maturity_figure
 
 __all__ = [
     "Readout",
+    "Reliability",
     "Strip",
     "along",
     "baselines_figure",
@@ -34,6 +36,7 @@ __all__ = [
     "lr_range_figure",
     "maturity_figure",
     "outcomes_figure",
+    "reliability_figure",
     "score_bars_figure",
     "strategies_table",
     "traversal_figure",

@@ -60,12 +60,12 @@ def reliability_figure(
     if not runs:
         raise ValueError("there is no run to draw")
     columns = min(COLUMNS, len(runs))
-    pitch = SIDE + BELOW + 1.0
+    pitch = SIDE + BELOW + 1.05
     lines = math.ceil(len(runs) / columns)
     width = columns * SIDE + (columns - 1) * GAP
-    with sheet(path, width=width, height=lines * pitch - 0.5, svg=svg) as figure:
+    with sheet(path, width=width, height=lines * pitch - 0.6, svg=svg) as figure:
         for i, one in enumerate(runs):
-            left, top = (i % columns) * (SIDE + GAP), (i // columns) * pitch + 0.4
+            left, top = (i % columns) * (SIDE + GAP), (i // columns) * pitch + 0.45
             axes = panel(figure, left=left, top=top, width=SIDE, height=SIDE)
             axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.9, linestyle=(0, (4, 2.5)))
             seen = np.asarray(one.cells) > 0
@@ -78,8 +78,8 @@ def reliability_figure(
             axes.set_yticklabels(["0", "0.5", "1"] if i % columns == 0 else [])
             if i % columns == 0:
                 axes.set_ylabel("share right")
-            write(figure, left, top - 0.2, shorten(one.name, 34), va="bottom", fontweight="bold")
-            write(figure, left, top - 0.06, one.note, va="bottom", fontsize=7.5, color=QUIET)
+            write(figure, left, top - 0.24, shorten(one.name, 34), va="bottom", fontweight="bold")
+            write(figure, left, top - 0.08, one.note, va="bottom", fontsize=7.5, color=QUIET)
             bars = panel(figure, left=left, top=top + SIDE + 0.08, width=SIDE, height=BELOW - 0.08)
             edges = np.linspace(0, 1, len(one.cells) + 1)
             bars.bar(edges[:-1], one.cells, width=np.diff(edges), align="edge", color=FAINT, edgecolor="white")
@@ -94,7 +94,7 @@ def reliability_figure(
             "Dots: cells in bins of the probability of the predicted class, and the share of them that are right, with "
             "95 % intervals. On the dashed line probabilities are what they claim; below it they promise too much. "
             "Bars: cells per bin.",
-            gap=0.25,
+            gap=0.5,
         )
         heading(figure, title, gap=0.0)
     return Path(path)
