@@ -40,15 +40,17 @@ function explore(root) {
     if (current !== null) place();
   }
 
-  // The card beside the cell, inside the stage.
+  // The card beside the cell where there is room, else below or above it, inside the stage.
   function place() {
+    const gap = 18;
     const [x, y] = plot.at(current);
-    const gap = 16;
-    const left = x + gap + hover.offsetWidth < stage.clientWidth ? x + gap : x - gap - hover.offsetWidth;
-    const top = y - hover.offsetHeight / 2;
+    const [width, height] = [hover.offsetWidth, hover.offsetHeight];
+    const beside = x + gap + width < stage.clientWidth ? x + gap : x - gap - width;
+    const room = beside > 0;
+    const below = y < stage.clientHeight / 2 ? y + gap : y - gap - height;
     const keep = (value, most) => Math.max(4, Math.min(value, most - 4));
-    hover.style.left = `${keep(left, stage.clientWidth - hover.offsetWidth)}px`;
-    hover.style.top = `${keep(top, stage.clientHeight - hover.offsetHeight)}px`;
+    hover.style.left = `${keep(room ? beside : x - width / 2, stage.clientWidth - width)}px`;
+    hover.style.top = `${keep(room ? y - height / 2 : below, stage.clientHeight - height)}px`;
   }
 
   function show(i) {
@@ -101,19 +103,40 @@ function explore(root) {
   stage.addEventListener("pointerleave", (event) => {
     if (event.pointerType === "mouse" && !event.buttons) show(null);
   });
+
+  // One finger, or the mouse, moves the plot; two zoom it; what does not move is a click.
+  const down = new Map(); // where each pointer is that touches the stage
+  let still = true;
   stage.addEventListener("pointerdown", (event) => {
     if (event.button) return;
-    const start = where(event);
-    // Plotly covers the page while a button is down, so the release is heard by the document.
-    document.addEventListener("pointerup", (up) => {
-      const end = where(up);
-      if (Math.hypot(end[0] - start[0], end[1] - start[1]) > 5) return; // the plot was moved
-      const i = nearest(end, REACH[up.pointerType] || REACH.mouse);
-      const again = i === current;
-      show(i);
-      if (i !== null && (again || up.pointerType === "mouse")) pin(i);
-    }, { once: true });
+    still = !down.size;
+    down.set(event.pointerId, where(event));
   });
+  document.addEventListener("pointermove", (event) => {
+    const before = down.get(event.pointerId);
+    if (!before) return;
+    const now = where(event);
+    const [x, y] = [now[0] - before[0], now[1] - before[1]];
+    if (still && Math.hypot(x, y) < 5) return; // hands tremble
+    still = false;
+    const other = [...down].find(([id]) => id !== event.pointerId)?.[1];
+    if (other) plot.zoom(apart(now, other) / apart(before, other), other);
+    else plot.pan(x, y);
+    down.set(event.pointerId, now);
+  });
+  document.addEventListener("pointerup", (event) => {
+    if (down.delete(event.pointerId) && still) click(nearest(where(event), REACH[event.pointerType] || REACH.mouse), event);
+  });
+  document.addEventListener("pointercancel", (event) => down.delete(event.pointerId));
+  const apart = (a, b) => Math.max(1, Math.hypot(a[0] - b[0], a[1] - b[1]));
+
+  // A mouse has shown the cell before; a finger shows it first, and pins it the second time.
+  function click(i, event) {
+    const again = i === current;
+    show(i);
+    if (i !== null && (again || event.pointerType === "mouse")) pin(i);
+  }
+
   stage.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return; // the wheel alone scrolls the page
     event.preventDefault();

@@ -1,6 +1,10 @@
 // The scatter, by Plotly: what is drawn, where a cell lies in pixels, how the view moves.
 //
 // The view is its centre and the units a pixel holds, the same along both axes: distances can be compared by eye.
+// Plotly draws it; until it draws the next one, the browser shifts and scales what is drawn. That takes no drawing, so
+// the plot follows the hand on machines without a graphics card, too. More is drawn than the stage shows.
+const AROUND = 0.25; // of the stage's width and height, on each side
+
 function cellPlot(stage, data, { outcomes, size, moved }) {
   const chart = stage.querySelector(".chart");
   const kind = hasWebGL() ? "scattergl" : "scatter";
@@ -12,6 +16,8 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
     wrong: { symbol: "x", size: 1.25 * size },
   };
   let view = fitted();
+  let drawn = view;
+  let waiting = 0;
   let shown = [];
   let colour = () => INK;
   let live = false;
@@ -26,7 +32,7 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
   }
 
   function ranges() {
-    const [across, up] = [(stage.clientWidth / 2) * view.unit, (stage.clientHeight / 2) * view.unit];
+    const [across, up] = [stage.clientWidth, stage.clientHeight].map((side) => (0.5 + AROUND) * side * view.unit);
     return { "xaxis.range": [view.x - across, view.x + across], "yaxis.range": [view.y - up, view.y + up] };
   }
 
@@ -34,13 +40,11 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
     const range = ranges();
     const axis = { visible: false, showgrid: false, zeroline: false, autorange: false };
     return {
-      width: stage.clientWidth,
-      height: stage.clientHeight,
+      width: (1 + 2 * AROUND) * stage.clientWidth,
+      height: (1 + 2 * AROUND) * stage.clientHeight,
       margin: { l: 0, r: 0, t: 0, b: 0 },
       xaxis: { ...axis, range: range["xaxis.range"] },
-      yaxis: { ...axis, range: range["yaxis.range"], scaleanchor: "x" },
-      dragmode: "pan",
-      hovermode: false,
+      yaxis: { ...axis, range: range["yaxis.range"] },
       showlegend: false,
       paper_bgcolor: "white",
       plot_bgcolor: "white",
@@ -61,7 +65,7 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
     return [
       { ...tip, ax: x[before], ay: y[before], axref: "x", ayref: "y", text: "", arrowhead: 2, arrowsize: 1.1,
         arrowwidth: 2, arrowcolor: INK },
-      { ...tip, text: `<b>${text}</b>`, showarrow: false, yshift: dy < 0 ? -8 : 8, yanchor: dy < 0 ? "top" : "bottom",
+      { ...tip, text: `<b>${text}</b>`, showarrow: false, yshift: dy < 0 ? -12 : 12, yanchor: dy < 0 ? "top" : "bottom",
         bgcolor: "rgba(255,255,255,0.85)", borderpad: 2, font: { size: 12, color: INK } },
     ];
   }
@@ -87,31 +91,33 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
     ];
   }
 
-  async function redraw() {
+  function redraw() {
     // Hidden parts of a page have no width; the observer below calls again when they get one.
     if (!stage.clientWidth) return;
-    const options = { displayModeBar: false, doubleClick: false, scrollZoom: false, showTips: false };
-    if (live) return Plotly.react(chart, traces(), layout(), options);
+    const options = { staticPlot: true, plotGlPixelRatio: window.devicePixelRatio };
+    settled(() => Plotly.react(chart, traces(), layout(), options));
     live = true;
-    await Plotly.newPlot(chart, traces(), layout(), options);
-    chart.on("plotly_relayouting", follow);
-    chart.on("plotly_relayout", follow);
-    moved();
   }
 
-  // What Plotly's own panning did to the view.
-  function follow(change) {
-    const [left, right] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
-    const [low, high] = [change["yaxis.range[0]"], change["yaxis.range[1]"]];
-    if (left === undefined || low === undefined) return;
-    view = { x: (left + right) / 2, y: (low + high) / 2, unit: (right - left) / stage.clientWidth };
-    moved();
+  function settled(draw) {
+    clearTimeout(waiting);
+    drawn = view;
+    draw();
+    chart.style.transform = "";
   }
+
+  const settle = () => settled(() => Plotly.relayout(chart, ranges()));
 
   function look(next) {
     view = next;
-    if (live) Plotly.relayout(chart, ranges());
+    const scale = drawn.unit / view.unit;
+    const [x, y] = [(drawn.x - view.x) / view.unit, (view.y - drawn.y) / view.unit];
+    chart.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
     moved();
+    clearTimeout(waiting);
+    // At once where the stage would show what is not drawn.
+    const bare = (shift, side) => (0.5 + AROUND) * side * scale - Math.abs(shift) < 0.5 * side;
+    if (live) waiting = setTimeout(settle, bare(x, stage.clientWidth) || bare(y, stage.clientHeight) ? 0 : 150);
   }
 
   let width = stage.clientWidth;
@@ -127,7 +133,7 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
   return {
     draw(newShown, newColour) {
       [shown, colour] = [newShown, newColour];
-      return redraw();
+      redraw();
     },
     at: (i) => [
       stage.clientWidth / 2 + (data.x[i] - view.x) / view.unit,
@@ -140,6 +146,7 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
       const [right, up] = [px - stage.clientWidth / 2, stage.clientHeight / 2 - py];
       look({ x: view.x + right * (view.unit - unit), y: view.y + up * (view.unit - unit), unit });
     },
+    pan: (x, y) => look({ ...view, x: view.x - x * view.unit, y: view.y + y * view.unit }),
     centre: (i) => look({ ...view, x: data.x[i], y: data.y[i] }),
   };
 }

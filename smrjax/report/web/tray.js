@@ -56,7 +56,8 @@ function cellTray(tray, { card, name, look, changed }) {
       // Where in the plot it is.
       for (const event of ["pointerenter", "focusin"]) item.addEventListener(event, () => look(i));
       for (const event of ["pointerleave", "focusout"]) item.addEventListener(event, () => look(null));
-      item.append(element("b", { className: "number", textContent: place + 1 }), ...card(i), remove);
+      item.append(element("b", { className: "number", textContent: place + 1 }), ...card(i));
+      item.querySelector(".top div").append(remove);
       return item;
     }));
     changed();
