@@ -19,7 +19,7 @@ from experiments.report_overview import NOTICE, overview, provenance
 from experiments.report_runs import Run, read_runs
 from experiments.report_scores import classes, comparison, stages
 from experiments.report_training import training
-from experiments.report_traversal import read_predictions, traversal
+from experiments.report_traversal import Placed, read_predictions, traversal
 from experiments.runtime import leave
 from smrjax.errors import InputError
 from smrjax.report.page import page, words
@@ -39,8 +39,8 @@ class Options:
     baseline: Path | None = None
     """Folder of the run that the others are compared with; by default the triplet baseline among them, or the first."""
     predictions: tuple[Path, ...] = ()
-    """Folders of experiments.predict, whose cells are shown beside the test cells of the baseline run or, where there
-    is one run, of that."""
+    """Folders of experiments.predict, whose cells are shown in the order of maturity beside the test cells of the run
+    that predicted them."""
     layout: Literal["pca", "umap", "reducer"] = "pca"
     """Places of cells in the explorer: principal axes, UMAP, or the learnt space of a run that has one."""
     detail: int = 4
@@ -65,7 +65,10 @@ def report(options: Options) -> Path:
     runs, baseline = _choose(options)
     detailed = runs[: max(options.detail, 1)]
     images = read_images(detailed)
-    others = {detailed[0].title: [read_predictions(folder, detailed[0]) for folder in options.predictions]}
+    others: dict[str, list[Placed]] = {}
+    for folder in options.predictions:
+        run, placed = read_predictions(folder, detailed)
+        others.setdefault(run.title, []).extend(placed)
     differences = paired_differences(runs, baseline)
     with ExitStack() as stack:
         out = options.figures or Path(stack.enter_context(tempfile.TemporaryDirectory()))

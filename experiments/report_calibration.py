@@ -32,7 +32,7 @@ def calibration(runs: Sequence[Run], out: Path) -> Section:
     """A reliability diagram of every run that has probabilities, and scores of these."""
     able = [run for run in runs if all(fold.probabilities is not None for fold in run.folds)]
     if not able:
-        return Section("Probabilities", [])
+        return Section("Probabilities and calibration", [])
     drawn = [_diagram(run) for run in able]
     path = reliability_figure(
         out / "reliability.png",
@@ -42,22 +42,28 @@ def calibration(runs: Sequence[Run], out: Path) -> Section:
     notes = "; ".join(f"{one.name}: {one.note}" for one in drawn)
     rows = []
     for run in able:
-        values = {name: [score(fold.probabilities, fold.true) for fold in run.folds] for name, score in SCORES.items()}
-        rows.append([run.title, *(plus_minus([v for v in of if v is not None]) for of in values.values())])
+        values = [[score(*pair) for pair in _pairs(run)] for score in SCORES.values()]
+        rows.append([run.title, *(plus_minus([v for v in of if v is not None]) for of in values)])
     heads, rows = without_runs(["Run", *SCORES], rows, runs)
     return Section(
-        "Probabilities",
+        "Probabilities and calibration",
         [
             figure(path, alt=f"Reliability diagrams. {notes}.", caption="Test cells of all folds together."),
             table(
                 heads,
                 rows,
+                numbers=min(1, len(runs) - 1),
                 caption="Mean over folds ± half of the 95 % interval; of all, less is better. ECE: how far the "
                 "probability of the likeliest class is from the share that is right, in 15 bins; classwise: the same "
                 "for every class. Brier score: squared distance from the truth, 0 to 2.",
             ),
         ],
     )
+
+
+def _pairs(run: Run) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities and true classes of every fold."""
+    return [(fold.probabilities, fold.true) for fold in run.folds if fold.probabilities is not None]
 
 
 def _diagram(run: Run) -> Reliability:

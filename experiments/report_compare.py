@@ -73,7 +73,7 @@ def paired_differences(runs: Sequence[Run], baseline: Run) -> list[Paired]:
 
     Holm's correction counts all of them as one family.
     """
-    found = []
+    found: list[tuple[str, str, int, dict[str, Any]]] = []
     for run in runs:
         pairs = shared_folds(run, baseline) if run is not baseline else []
         ratio = max(tested_to_trained(run), tested_to_trained(baseline))
@@ -83,8 +83,8 @@ def paired_differences(runs: Sequence[Run], baseline: Run) -> list[Paired]:
             if len(defined) > 1:
                 a, b = np.array(defined, np.float64).T
                 found.append((run.title, score, len(defined), paired_difference(a, b, test_to_train=ratio)))
-    adjusted = [_holm([difference[name] for *_, difference in found]) for name in ("p", "wilcoxon_p")]
-    return [Paired(*one, p, w) for one, p, w in zip(found, *adjusted, strict=True)]
+    p_holm, wilcoxon_holm = (_holm([difference[name] for *_, difference in found]) for name in ("p", "wilcoxon_p"))
+    return [Paired(*one, p, w) for one, p, w in zip(found, p_holm, wilcoxon_holm, strict=True)]
 
 
 def _holm(p_values: Sequence[float | None]) -> list[float | None]:

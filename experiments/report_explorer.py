@@ -47,9 +47,9 @@ def explore(run: Run, images: Images, layout: str) -> Section:
         colours=run.taxonomy.colours,
         curves=curves,
         images=None if images.cells is None else images.cells.images[rows],
-        title=f"{run.title}, test cells of fold {fold.number}",
+        title=f"{len(rows):,} test cells of fold {fold.number}",
     )
-    says = f"{len(rows):,} test cells of fold {fold.number} of {run.title}; {called}."
+    says = f"Embeddings of {run.title}, seen along {called}. Each fold has a space of its own; this is one of them."
     parts = [words(says), Html(shown)]
     if images.cells is None:
         parts.append(words(f"No cells are pictured: {images.reason}", "note"))
@@ -73,9 +73,9 @@ def _places(run: Run, fold: Fold, rows: np.ndarray, layout: str) -> tuple[np.nda
     if layout == "reducer":
         if place is None or place.shape[1] != 2:
             raise InputError(f"--layout reducer: {run.title} learns no space of two dimensions; take pca or umap")
-        return place[rows], lines, "the plane that the method learns"
+        return place[rows], lines, "the two dimensions that the method learns"
     if layout == "umap":
-        project, called = umap_plane(z[rows]), "by UMAP, in which distances mean little beyond neighbourhoods"
+        project, called = umap_plane(z[rows]), "two dimensions of UMAP, in which only near neighbours mean something"
     else:
         flat = [] if place is not None else list(lines.values())
         project, called = plane_of(z[rows], flat), "their two principal axes"

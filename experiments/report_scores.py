@@ -92,6 +92,7 @@ def _scores(runs: Sequence[Run]) -> Html:
     return table(
         heads,
         rows,
+        numbers=min(1, len(runs) - 1),
         caption="Mean over folds ± half of its 95 % interval. Folds together: of the test cells of all folds at "
         "once; 30 cells or more: the same without classes of fewer cells, in which chance moves macro-F most.",
     )
@@ -125,25 +126,31 @@ def classes(runs: Sequence[Run], out: Path) -> Section:
     """Of every run, confusion matrices and scores by class."""
     parts: list[Html] = []
     for run in runs:
-        counts, titles = run.counts(), run.taxonomy.titles
+        counts = run.counts()
         if len(runs) > 1:
             parts.append(subtitle(run.title))
-        cells = int(counts.sum())
-        for name, shares in (("counts", None), ("shares", mean_shares(counts))):
-            what = "cells of all folds" if shares is None else "percent of each labelled class, mean over folds"
-            path = confusion_figure(
-                out / f"confusion-{name}-{run.slug}.png",
-                counts=counts.sum(axis=0),
-                shares=shares,
-                title=f"What cells were taken for: {what}",
-                **run.look,
-            )
-            worst = _worst(counts.sum(axis=0), titles)
-            alt = f"Confusion matrix of {run.title} in {what}; {cells:,} test cells of {len(counts)} folds. {worst}"
-            says = "Rows: labelled class; columns: predicted class; frames: lineages. "
-            parts.append(figure(path, alt=alt, caption=says + (worst if shares is None else "")))
-        parts.append(_by_class(run))
+        # In print, the table has its place below the first matrix.
+        parts += [_matrix(run, out), _by_class(run), _matrix(run, out, shares=mean_shares(counts))]
     return Section("Classes and confusion", parts)
+
+
+def _matrix(run: Run, out: Path, shares: np.ndarray | None = None) -> Html:
+    """The confusion matrix in cells, or in shares of each row."""
+    counts = run.counts()
+    name, what = "counts", "cells of all folds"
+    if shares is not None:
+        name, what = "shares", "percent of each labelled class, mean over folds"
+    path = confusion_figure(
+        out / f"confusion-{name}-{run.slug}.png",
+        counts=counts.sum(axis=0),
+        shares=shares,
+        title=f"What cells were taken for: {what}",
+        **run.look,
+    )
+    worst = _worst(counts.sum(axis=0), run.taxonomy.titles)
+    alt = f"Confusion matrix of {run.title}, {what}: {counts.sum():,} test cells of {len(counts)} folds. {worst}"
+    says = "Rows: labelled class; columns: predicted class; frames: lineages. "
+    return figure(path, alt=alt, caption=says + (worst if shares is None else ""))
 
 
 def _worst(counts: np.ndarray, titles: Sequence[str]) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from experiments.report_runs import Run
 from smrjax.evaluate import interval
 from smrjax.report.figures import number
 
 
-def plus_minus(values: Sequence[float], digits: int = 3) -> str:
+def plus_minus(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     """Mean over folds ± half of its 95 % interval, as it is printed; a dash where no fold defines the score.
 
     >>> plus_minus([1.0, 2.0, 3.0]), plus_minus([0.5]), plus_minus([])

@@ -171,7 +171,7 @@ def table(
     rows: Sequence[Sequence[str]],
     *,
     caption: str,
-    numbers: int | None = None,
+    numbers: int = 1,
     strong: Sequence[int] = (),
 ) -> Html:
     """A table in a box of its own, which scrolls where the screen is narrow.
@@ -180,20 +180,19 @@ def table(
         heads: Of the columns.
         rows: Cells; the first of a row is its heading.
         caption: What it shows.
-        numbers: From this column on, cells are set as numbers, to the right; by default from the second.
+        numbers: From this column on, cells are set as numbers, to the right; from the second unless told.
         strong: Rows that stand out: sums, means.
 
     Raises:
         ValueError: for a row that is longer or shorter than the heads.
     """
-    first = 1 if numbers is None else numbers
     if any(len(row) != len(heads) for row in rows):
         raise ValueError(f"a row of the table {caption!r} has other than {len(heads)} cells")
 
     def line(cells: Sequence[str], tag: str) -> str:
         out = []
         for i, cell in enumerate(cells):
-            number = ' class="n"' if i >= first else ""
+            number = ' class="n"' if i >= numbers else ""
             scope = ' scope="col"' if tag == "th" else ' scope="row"' if i == 0 else ""
             name = tag if i else "th"
             out.append(f"<{name}{scope}{number}>{text_of(cell)}</{name}>")

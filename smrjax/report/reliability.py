@@ -62,7 +62,7 @@ def reliability_figure(
     columns = min(COLUMNS, len(runs))
     pitch = SIDE + BELOW + 1.05
     lines = math.ceil(len(runs) / columns)
-    width = columns * SIDE + (columns - 1) * GAP
+    width = max(columns * SIDE + (columns - 1) * GAP, 5.2)  # room for the words
     with sheet(path, width=width, height=lines * pitch - 0.6, svg=svg) as figure:
         for i, one in enumerate(runs):
             left, top = (i % columns) * (SIDE + GAP), (i // columns) * pitch + 0.45
@@ -85,7 +85,7 @@ def reliability_figure(
             bars.bar(edges[:-1], one.cells, width=np.diff(edges), align="edge", color=FAINT, edgecolor="white")
             most = int(np.max(one.cells))
             bars.set(xlim=(0, 1), ylim=(0, max(most, 1)), xticks=ticks, yticks=[most])
-            bars.set_yticklabels([f"{most:,}"], fontsize=7)
+            bars.set_yticklabels([f"{most:,}"], fontsize=7, va="top")
             bars.set_xticklabels(["0", "0.5", "1"])
             bars.set_xlabel("claimed probability")
             bars.tick_params(color=INK)

@@ -48,22 +48,24 @@ class Strip:
     images: np.ndarray
 
 
-def along(t: np.ndarray, count: int = 13) -> tuple[np.ndarray, np.ndarray]:
-    """Of many cells, one for each of `count` evenly spaced positions from 0 to 1.
+def along(t: np.ndarray, low: float = 0.0, high: float = 1.0, *, count: int = 13) -> tuple[np.ndarray, np.ndarray]:
+    """Of many cells, one for each of `count` evenly spaced positions.
 
     Args:
         t: [N] positions of the cells; those that are not finite are left out.
+        low: first position.
+        high: last position, above `low`.
         count: positions, at least 2.
 
     Returns:
         The positions [count], and the index of the cell nearest to each, [count]: no further than half a step away,
         no cell twice; -1 where there is none. Of cells equally near, the first.
 
-    >>> along(np.array([0.1, 0.9, 0.55, 0.0]), 3)[1].tolist()
+    >>> along(np.array([0.1, 0.9, 0.55, 0.0]), count=3)[1].tolist()
     [3, 2, 1]
     """
-    places = np.linspace(0, 1, count)
-    reach = 0.5 / (count - 1) + 1e-9
+    places = np.linspace(low, high, count)
+    reach = 0.5 * (high - low) / (count - 1) + 1e-9
     chosen = np.full(count, -1)
     t = np.asarray(t, np.float64)
     for i, place in enumerate(places):
@@ -127,8 +129,9 @@ def traversal_figure(
                 _strip(figure, strip, y + named, step, thumb, class_names, colours)
         caption(
             figure,
-            "Cells at even steps of the model's own position t along the curve, youngest to oldest; under each its t "
-            "and the code of its class. A gap: no cell lies nearer than half a step.",
+            "Cells at even steps of the model's own position t along the curve, which runs from 0 to 1 and goes on "
+            "straight beyond its ends; under each its t and the code of its class. A gap: no cell lies nearer than "
+            "half a step.",
             gap=0.06,
         )
         heading(figure, title, gap=0.1)
