@@ -57,7 +57,7 @@ def _cells(fold: Fold) -> dict[str, int]:
     return dict(zip(fold.names, fold.true.tolist(), strict=True))
 
 
-def tested_to_trained(run: Run) -> float:
+def parts_ratio(run: Run) -> float:
     """Test cells for each training cell, by which the corrected interval widens.
 
     Read off the parts of the folds; of a method that keeps none, one part of all to test and one for validation.
@@ -76,7 +76,7 @@ def paired_differences(runs: Sequence[Run], baseline: Run) -> list[Paired]:
     found: list[tuple[str, str, int, dict[str, Any]]] = []
     for run in runs:
         pairs = shared_folds(run, baseline) if run is not baseline else []
-        ratio = max(tested_to_trained(run), tested_to_trained(baseline))
+        ratio = max(parts_ratio(run), parts_ratio(baseline))
         for score in SCORES:
             values = [(one.result["scores"].get(score), other.result["scores"].get(score)) for one, other in pairs]
             defined = [pair for pair in values if None not in pair]

@@ -77,6 +77,7 @@ def _sheets(runs: Sequence[Run], images: Mapping[str, Images], out: Path) -> lis
             images=own.cells.images,
             labels=own.cells.labels,
             title=f"{len(own.cells):,} cells of {name}",
+            svg=True,
             **run.look,
         )
         alt = f"Ten example cells of every class of {name}, classes by lineage and maturity."

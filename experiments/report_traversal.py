@@ -40,7 +40,7 @@ class Placed:
     read: Callable[[Sequence[str]], np.ndarray | None]
 
 
-def test_cells(run: Run, images: Images) -> Placed:
+def cells_tested(run: Run, images: Images) -> Placed:
     """The test cells of all folds of a run."""
     return Placed(
         f"test cells of {Path(run.data).name}",
@@ -65,7 +65,7 @@ def traversal(
     """
     parts: list[Html] = []
     for run in runs:
-        sets = [test_cells(run, images[run.title]), *others.get(run.title, ())]
+        sets = [cells_tested(run, images[run.title]), *others.get(run.title, ())]
         strips = {}
         for line in run.ordered:
             ends = _ends(sets[0].raw_t[sets[0].lineage == line])

@@ -147,14 +147,11 @@ def code(text: str) -> Html:
     return Html(f"<code>{escape(text)}</code>")
 
 
-def folded(summary: str, parts: Sequence[Html]) -> Html:
-    """Parts behind a line that opens them."""
-    return Html(f"<details>\n<summary>{escape(summary)}</summary>\n" + "\n".join(parts) + "\n</details>")
-
-
 def dot(colour: str, name: str) -> Html:
-    """A name with the colour of its class before it; ``colour`` is #rrggbb."""
-    return Html(f'<span class="dot" style="background:{escape(colour)}"></span>{escape(name)}')
+    """A name with the colour of its class before it, on the same line as its first word; ``colour`` is #rrggbb."""
+    first, space, rest = name.partition(" ")
+    mark = f'<span class="dot" style="background:{escape(colour)}"></span>'
+    return Html(f'<span class="whole">{mark}{escape(first)}</span>{space}{escape(rest)}')
 
 
 def text_of(value: str) -> str:

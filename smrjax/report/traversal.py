@@ -85,7 +85,7 @@ def traversal_figure(
     colours: Sequence[str],
     lineages: Mapping[str, Sequence[int]],
     title: str,
-    svg: bool = False,
+    svg: bool = True,
 ) -> Path:
     """Draws, per lineage, a strip of cells for every set, evenly spaced in t, in frames of their classes' colours.
 
