@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,9 +21,10 @@ from experiments.report_runs import Run, read_runs
 from experiments.report_scores import classes, comparison, stages
 from experiments.report_training import training
 from experiments.report_traversal import Placed, read_predictions, traversal
+from experiments.report_words import enumerated
 from experiments.runtime import leave
 from smrjax.errors import InputError
-from smrjax.report.page import page, words
+from smrjax.report.page import Html, code, page, words
 from smrjax.train.folder import atomic
 
 
@@ -30,7 +32,7 @@ from smrjax.train.folder import atomic
 class Options:
     """What the report shows, and where it goes."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Folders of runs, or of sets of runs (guides, baselines, strategies), of which every one is taken."""
     out: Path = Path("report.html")
     """The page."""
@@ -64,7 +66,7 @@ def report(options: Options) -> Path:
     """
     runs, baseline = _choose(options)
     detailed = runs[: max(options.detail, 1)]
-    images = read_images(detailed)
+    images = read_images([*detailed, baseline])
     others: dict[str, list[Placed]] = {}
     for folder in options.predictions:
         run, placed = read_predictions(folder, detailed)
@@ -88,8 +90,11 @@ def report(options: Options) -> Path:
     made = f"Made by smrjax {smrjax.__version__}. {NOTICE}"
     opening = [words(NOTICE, "notice")]
     if len(detailed) < len(runs):
-        shown = ", ".join(run.title for run in detailed)
-        opening.append(words(f"Shown in detail: {shown}; of the other runs, scores. --detail shows more.", "note"))
+        shown = enumerated([run.title for run in detailed])
+        more = code(f"--detail {len(runs)}")
+        opening.append(
+            words(Html(f"Shown in detail: {escape(shown)}. Of the other runs, scores; {more} shows all."), "note")
+        )
     interactive = any(section.parts and not section.printed for section in sections)
     head = [script()] if interactive else []
     content = page(title, sections=sections, opening=opening, closing=[words(made)], head=head)
@@ -99,6 +104,8 @@ def report(options: Options) -> Path:
 
 def _choose(options: Options) -> tuple[list[Run], Run]:
     """The runs and which of them is the baseline; one that is named alone joins the others in front."""
+    if not options.runs:
+        raise InputError("name the folder of a run, as in runs/smr/NAME; there may be several")
     if options.detail < 1:
         raise InputError(f"--detail {options.detail}: give 1 or more")
     folders: Sequence[Path] = options.runs

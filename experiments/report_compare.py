@@ -104,10 +104,7 @@ def in_words(pair: Paired, baseline: str, *, family: int) -> str:
     mean, low, high = (pair.difference[key] for key in ("mean", "low", "high"))
     numbers = f"{signed(mean)} on average over {pair.folds} folds, 95 % interval {signed(low)} to {signed(high)}"
     if low <= 0 <= high:
-        return (
-            f"These folds do not tell {pair.run} and {baseline} apart in {name}: {numbers}. "
-            f"Anything in that interval, zero included, agrees with what was seen."
-        )
+        return f"These folds do not tell {pair.run} and {baseline} apart in {name}: {numbers}."
     better = (mean > 0) != less_is_better
     words = f"{pair.run} has a {'higher' if mean > 0 else 'lower'} {name} than {baseline}: {numbers}"
     words += ", the better value." if better else ", the worse value."

@@ -62,7 +62,7 @@ def _sheets(runs: Sequence[Run], images: Mapping[str, Images], out: Path) -> lis
     """Example cells of each data set, or why there are none."""
     parts: list[Html] = []
     seen: list[int] = []
-    for run in runs:
+    for run in (run for run in runs if run.title in images):
         own = images[run.title]
         if id(own) in seen:
             continue

@@ -62,7 +62,7 @@ def comparison(runs: Sequence[Run], baseline: Run, differences: Sequence[Paired]
     if few:
         parts.append(words(f"One shared fold allows no interval: {', '.join(few)}.", "note"))
     if differences:
-        parts += [_differences(differences), _sentences(differences, baseline)]
+        parts += [_differences(differences), *_sentences(differences, baseline)]
     return Section("Comparison of runs", parts)
 
 
@@ -118,8 +118,21 @@ def _differences(differences: Sequence[Paired]) -> Html:
     )
 
 
-def _sentences(differences: Sequence[Paired], baseline: Run) -> Html:
-    return listing([in_words(pair, baseline.title, family=len(differences)) for pair in differences])
+def _sentences(differences: Sequence[Paired], baseline: Run) -> list[Html]:
+    """What the intervals say, run by run."""
+    said: dict[str, list[str]] = {}
+    for pair in differences:
+        said.setdefault(pair.run, []).append(in_words(pair, baseline.title, family=len(differences)))
+    parts = [listing([" ".join(sentences) for sentences in said.values()])]
+    if any(pair.difference["low"] <= 0 <= pair.difference["high"] for pair in differences):
+        parts.append(
+            words(
+                "Not to be told apart does not mean to be equal: every difference within the interval agrees with what "
+                "was seen.",
+                "note",
+            )
+        )
+    return parts
 
 
 def classes(runs: Sequence[Run], out: Path) -> Section:

@@ -122,7 +122,8 @@ def _bars(
     low, high = (min(seen), max(seen)) if seen else (0.0, 1.0)
     room = 0.08 * max(high - low, 0.02)
     # Runs that differ by points cannot be told apart on an axis from zero; where it begins, its numbers say.
-    start = low - 3 * room if low > 0.4 * high else min(0.0, low - room)
+    least = min((float(own.min()) for own in values.values() if own.size), default=0.0)
+    start = low - 3 * room if low > 0.4 * high else 0.0 if least >= 0 else low - room
     axes.set_xlim(start, max(high, 0.0) + room)
     axes.locator_params(axis="x", nbins=5)
     axes.tick_params(axis="x", labelsize=7.5)

@@ -123,7 +123,7 @@ def words(text: str, kind: str = "") -> Html:
     >>> words("myelocytes < bands")
     '<p>myelocytes &lt; bands</p>'
     """
-    return Html(f"<p{_kind(kind)}>{escape(text)}</p>")
+    return Html(f"<p{_kind(kind)}>{text_of(text)}</p>")
 
 
 def subtitle(text: str) -> Html:

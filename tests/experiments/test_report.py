@@ -329,10 +329,10 @@ def test_cells_of_a_prediction_stand_beside_the_test_cells(two, manifest, tmp_pa
         command.read_predictions(found, read_runs(two[1:]))
 
 
-@pytest.mark.parametrize("what", ["nothing", "empty", "no fold", "damaged", "several"])
+@pytest.mark.parametrize("what", ["no name", "nothing", "empty", "no fold", "damaged", "several"])
 def test_bad_input_is_one_line(what, two, tmp_path, capsys, monkeypatch):
     folder, more = tmp_path / "run", []
-    if what != "nothing":
+    if what not in ("nothing", "no name"):
         folder.mkdir()
     if what == "no fold":
         (folder / "config.json").write_text("{}")
@@ -342,12 +342,14 @@ def test_bad_input_is_one_line(what, two, tmp_path, capsys, monkeypatch):
     if what == "several":
         folder = two[0]
         more = ["--baseline", str(two[0].parent)]
-    monkeypatch.setattr(sys, "argv", ["report", str(folder), "--out", str(tmp_path / "x.html"), *more])
+    named = [] if what == "no name" else [str(folder)]
+    monkeypatch.setattr(sys, "argv", ["report", *named, "--out", str(tmp_path / "x.html"), *more])
     with pytest.raises(SystemExit) as stop:
         leave(command.main)
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.startswith("error: ") and said.count("\n") == 1
     wanted = {
+        "no name": "name the folder of a run",
         "nothing": "there is no such folder",
         "empty": "is not the folder of a run",
         "no fold": "no fold of this run is finished",
