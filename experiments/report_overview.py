@@ -110,6 +110,14 @@ def _made(run: Run) -> list[tuple[str, str]]:
         pairs.append(("Network", f"{encoder['encoder']}, weights at first: {encoder.get('init', '?')}"))
     if "epochs" in train:
         pairs.append(("Training", f"{train['epochs']} epochs at most, seed {train.get('seed', '?')}"))
+    settings = {
+        f"{name} {value}"
+        for block, options in run.config.items()
+        if isinstance(options, dict) and block not in ("data", "encoder", "train", "run")
+        for name, value in options.items()
+    }
+    if settings:
+        pairs.append(("Settings", ", ".join(sorted(settings))))
     if run.summary.get("versions"):
         pairs.append(("Versions", ", ".join(f"{name} {v}" for name, v in sorted(run.summary["versions"].items()))))
     return pairs

@@ -87,14 +87,14 @@ def _scores(runs: Sequence[Run]) -> Html:
                 "–" if large is None else f"{large:.3f}",
             ]
         )
-    heads = ["Run", *names.values(), "Macro-F, folds together", "Macro-F, 30 cells or more"]
+    heads = ["Run", *names.values(), "Macro-F, folds together", "Macro-F, ≥ 30 cells"]
     heads, rows = without_runs(heads, rows, runs)
     return table(
         heads,
         rows,
         numbers=min(1, len(runs) - 1),
         caption="Mean over folds ± half of its 95 % interval. Folds together: of the test cells of all folds at "
-        "once; 30 cells or more: the same without classes of fewer cells, in which chance moves macro-F most.",
+        "once; ≥ 30 cells: the same without classes of fewer, in which chance moves macro-F most.",
     )
 
 

@@ -125,7 +125,7 @@ def traversal_figure(
             for row, strip in enumerate(of):
                 y = top + row * (down + named)
                 if several:
-                    write(figure, 0.0, y, shorten(strip.name, 80), color=QUIET, fontsize=8)
+                    write(figure, 0.0, y + 0.08, shorten(strip.name, 80), color=QUIET, fontsize=8)
                 _strip(figure, strip, y + named, step, thumb, class_names, colours)
         caption(
             figure,
