@@ -9,7 +9,7 @@ from experiments.report_cells import Images
 from experiments.report_runs import Fold, Run
 from smrjax.curves import Curve
 from smrjax.errors import InputError
-from smrjax.report.explorer import explorer, plotly_script
+from smrjax.report import explorer, plotly_script
 from smrjax.report.page import Html, Section, words
 from smrjax.report.projection import plane_of, umap_plane
 

@@ -1,4 +1,4 @@
-"""Pictures and pages of a run: arrays and files in, PNG and SVG out. Knows no model."""
+"""Pictures and pages of a run: arrays and files in, PNG, SVG and HTML out. Knows no model."""
 
 from smrjax.report.bars import outcomes_figure, score_bars_figure
 from smrjax.report.baselines import baselines_figure
@@ -7,6 +7,7 @@ from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
 from smrjax.report.embedding import embedding_figure
 from smrjax.report.explanations import by_outcome, explanations_figure
+from smrjax.report.explorer import explorer, plotly_script
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
@@ -30,12 +31,14 @@ __all__ = [
     "contact_sheet",
     "embedding_figure",
     "explanations_figure",
+    "explorer",
     "guide_scores_figure",
     "guides_figure",
     "learning_figure",
     "lr_range_figure",
     "maturity_figure",
     "outcomes_figure",
+    "plotly_script",
     "reliability_figure",
     "score_bars_figure",
     "strategies_table",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
-from smrjax.report.figures import check_classes
+from smrjax.report.figures import check_classes, class_groups
 from smrjax.report.overlays import coloured
 from smrjax.report.sprites import sprite_sheet
 
@@ -37,6 +37,7 @@ def explorer(
     images: np.ndarray | None,
     title: str,
     targets: Mapping[str, np.ndarray] | None = None,
+    lineages: Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
 ) -> str:
     """An HTML section with a scatter of cells; a page of several needs `plotly_script` once, before or after them.
@@ -55,6 +56,7 @@ def explorer(
         images: u8 [N, S, S, 3] or None; a memory map is fine, only what is shown is read.
         title: one line that says what is seen.
         targets: lineage -> [K, 2] points on its curve.
+        lineages: name -> class indices, youngest first, by which the legend is ordered.
         seed: of the sample, and of the order in which cells lie over each other.
 
     Returns:
@@ -72,8 +74,10 @@ def explorer(
     shapes |= {"t": t.shape, "images": (count,) if images is None else images.shape[:1]}
     wrong = [f"{name} {shape}" for name, shape in shapes.items() if shape != (count,)]
     if points.shape != (count, 2) or wrong:
-        raise ValueError(f"points {points.shape} and {', '.join(wrong) or 'the rest'} do not belong together: want [N, 2], [N]")
-    check_classes(classes, colours, {}, np.concatenate([labels[labels >= 0], predicted]))
+        raise ValueError(
+            f"points {points.shape} and {', '.join(wrong) or 'the rest'} do not belong together: want [N, 2], [N]"
+        )
+    check_classes(classes, colours, lineages or {}, np.concatenate([labels[labels >= 0], predicted]))
     if len(titles) != len(classes):
         raise ValueError(f"{len(titles)} titles for {len(classes)} classes")
     _check_finite({"points": points} | {f"curve {name}": line for name, line in curves.items()})
@@ -96,6 +100,7 @@ def explorer(
         "classes": list(classes),
         "titles": list(titles),
         "colours": list(colours),
+        "groups": list(class_groups(len(classes), lineages or {}).items()),
         "curves": [_line(name, line, digits) for name, line in curves.items()],
         "targets": [_line(name, line, digits) for name, line in targets.items()],
         "heat": ["#" + bytes(colour).hex() for colour in coloured(np.linspace(0, 1, 64))],
@@ -121,10 +126,10 @@ def plotly_script() -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that nothing in it can end, wherever in a page it stands.
+    r"""JSON that nothing in it can end, wherever in a page it stands.
 
-    >>> script_json(["</script>"])
-    '["\\\\u003c/script\\\\u003e"]'
+    >>> print(script_json(["</script>"]))
+    ["\u003c/script\u003e"]
     """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -11,7 +11,7 @@ import numpy as np
 #: A sheet has at most as many pixels as so many tiles of this side; fewer images are shown larger, up to `LARGEST`.
 TILES, SIDE = 5000, 64
 LARGEST = 128
-#: Coding blocks of a lossy image: tiles that begin on them hardly touch their neighbours.
+#: Coding blocks of a lossy image: of tiles that begin on them, only the outermost pixels take colour from neighbours.
 BLOCK = 16
 #: The first of these qualities at which the sheet's file is no larger than `BYTES`, or the last.
 QUALITIES = (80, 65, 50)
@@ -26,7 +26,7 @@ class Sheet(NamedTuple):
     columns: int
     pitch: int
     side: int
-    """Of the image in a tile, which begins at the tile's top left corner."""
+    """Of the image in a tile, which begins at the tile's top left corner; leave out its outermost pixels."""
 
     @property
     def uri(self) -> str:

@@ -10,8 +10,7 @@ function explore(root) {
 
   const filters = cellFilters(form, data, update);
   const facts = cellFacts(root, data, filters);
-  const size = Math.min(9, Math.max(5, 270 / Math.sqrt(data.names.length || 1)));
-  const plot = cellPlot(stage, data, { outcomes: filters.outcomes, size, moved: mark });
+  const plot = cellPlot(stage, data, { outcomes: filters.outcomes, moved: mark });
   const tray = cellTray(root.querySelector(".tray"), {
     card: facts.card, name: (i) => data.names[i], changed: mark, look: (i) => { ring = i; mark(); },
   });
@@ -84,11 +83,12 @@ function explore(root) {
       const [px, py] = plot.at(i);
       const along = (px - x) * right + (py - y) * down;
       const across = Math.abs((px - x) * down) + Math.abs((py - y) * right);
-      // Cells at one place follow each other in their order, right and down, else nothing would lead to the second.
-      const same = !along && !across && Math.sign(i - current) === right + down;
-      const distance = same ? 0 : along * along + across * across;
-      const nearer = distance < least || (same && least === 0 && Math.abs(i - current) < Math.abs(best - current));
-      if ((same || (along > 0 && across <= along)) && nearer) [best, least] = [i, distance];
+      // Cells at one place follow each other to the right and down, or nothing would lead to the second.
+      const same = !along && !across;
+      const later = (i - current) * (right + down);
+      if (same ? later <= 0 : along <= 0 || across > along) continue;
+      const distance = same ? later * 1e-9 : along * along + across * across;
+      if (distance < least) [best, least] = [i, distance];
     }
     return best;
   }
@@ -134,7 +134,9 @@ function explore(root) {
   function click(i, event) {
     const again = i === current;
     show(i);
-    if (i !== null && (again || event.pointerType === "mouse")) pin(i);
+    if (i === null) return;
+    if (again || event.pointerType === "mouse") pin(i);
+    else said.textContent = facts.sentence(i);
   }
 
   stage.addEventListener("wheel", (event) => {
@@ -148,12 +150,17 @@ function explore(root) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key in ARROWS) step(ARROWS[event.key]);
     else if (event.key === "Enter" && current !== null) pin(current);
-    else if (event.key === "Escape") [said.textContent] = ["Nothing chosen.", show(null)];
+    else if (event.key === "Escape") leave();
     else if (event.key === "+") plot.zoom(1.4);
     else if (event.key === "-") plot.zoom(1 / 1.4);
     else return;
     event.preventDefault();
   });
+
+  function leave() {
+    show(null);
+    said.textContent = "No cell chosen.";
+  }
 
   function step(direction) {
     const middle = [stage.clientWidth / 2, stage.clientHeight / 2];

@@ -4,7 +4,8 @@ function cellFilters(form, data, changed) {
   const GLYPHS = { right: "●", wrong: "✖", unknown: "■" };
   const known = data.labels.some((c) => c >= 0);
   const times = data.t.filter((t) => t !== null);
-  const [first, last] = extent(times);
+  const [least, most] = extent(times);
+  const [first, last] = [Math.floor(100 * least) / 100, Math.ceil(100 * most) / 100];
   const folds = [...new Set(data.folds)].sort((a, b) => a - b);
   const outcomes = data.labels.map((c, i) => (c < 0 ? "unknown" : c === data.predicted[i] ? "right" : "wrong"));
   const part = (name) => form.querySelector(name);
@@ -33,8 +34,11 @@ function cellFilters(form, data, changed) {
     listed = sort();
     part(".classes legend").textContent = listed === "labels" ? "True class" : "Predicted class";
     const there = new Set(data[listed]);
-    const own = [...data.classes.keys(), -1].filter((c) => there.has(c));
-    part(".classes div").replaceChildren(...own.map((c) => check("class", c, titleOf(c), swatch(colourOf(c)))));
+    part(".classes div").replaceChildren(...[...data.groups, ["not known", [-1]]].flatMap(([name, members]) => {
+      const own = members.filter((c) => there.has(c));
+      const boxes = own.map((c) => check("class", c, titleOf(c), swatch(colourOf(c))));
+      return own.length ? [element("p", { textContent: name }), ...boxes] : [];
+    }));
   }
 
   const there = ["right", "wrong", "unknown"].filter((outcome) => outcomes.includes(outcome));
@@ -50,9 +54,9 @@ function cellFilters(form, data, changed) {
     form.elements.colour.querySelector("[value=predicted]").defaultSelected = true;
   }
   for (const [name, value] of [["from", first], ["to", last]]) {
-    Object.assign(form.elements[name], { min: first, max: last, defaultValue: value });
+    Object.assign(form.elements[name], { min: first, max: last, step: 0.01, defaultValue: value });
   }
-  if (times.length < data.t.length) part(".without").append(check("without", "without", "cells without t"));
+  if (times.length < data.t.length) part(".without").append(check("without", "without", "cells without t", swatch(NONE)));
   part(".scale").style.background = `linear-gradient(to right, ${data.heat.join(",")})`;
   form.reset();
 
@@ -99,7 +103,7 @@ function cellFilters(form, data, changed) {
   const soon = () => { waiting = waiting || requestAnimationFrame(() => { waiting = 0; changed(); }); };
   form.addEventListener("input", soon);
   form.addEventListener("reset", soon); // the inputs have their first values after this event, before the next frame
-  part(".classes p").addEventListener("click", (event) => {
+  part(".ticks").addEventListener("click", (event) => {
     if (event.target.type !== "button") return;
     for (const box of form.querySelectorAll("[name=class]")) box.checked = event.target.value === "all";
     soon();

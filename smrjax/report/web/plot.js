@@ -5,22 +5,17 @@
 // the plot follows the hand on machines without a graphics card, too. More is drawn than the stage shows.
 const AROUND = 0.25; // of the stage's width and height, on each side
 
-function cellPlot(stage, data, { outcomes, size, moved }) {
+function cellPlot(stage, data, { outcomes, moved }) {
   const chart = stage.querySelector(".chart");
   const kind = hasWebGL() ? "scattergl" : "scatter";
   const INK = "#1f1f1f";
   // A shape for each outcome, so that wrong cells are told apart without colours; drawn in this order.
-  const LOOKS = {
-    right: { symbol: "circle", size },
-    unknown: { symbol: "square", size: 0.9 * size },
-    wrong: { symbol: "x", size: 1.25 * size },
-  };
+  const SHAPES = { right: ["circle", 1], unknown: ["square", 0.9], wrong: ["x", 1.25] };
   let view = fitted();
   let drawn = view;
   let waiting = 0;
   let shown = [];
   let colour = () => INK;
-  let live = false;
 
   function fitted() {
     const lines = [...data.curves, ...data.targets];
@@ -31,82 +26,83 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
     return { x: (left + right) / 2, y: (low + high) / 2, unit: unit || 0.01 };
   }
 
-  function ranges() {
-    const [across, up] = [stage.clientWidth, stage.clientHeight].map((side) => (0.5 + AROUND) * side * view.unit);
-    return { "xaxis.range": [view.x - across, view.x + across], "yaxis.range": [view.y - up, view.y + up] };
-  }
-
   function layout() {
-    const range = ranges();
+    const [across, up] = [stage.clientWidth, stage.clientHeight].map((side) => (0.5 + AROUND) * side * view.unit);
     const axis = { visible: false, showgrid: false, zeroline: false, autorange: false };
     return {
       width: (1 + 2 * AROUND) * stage.clientWidth,
       height: (1 + 2 * AROUND) * stage.clientHeight,
       margin: { l: 0, r: 0, t: 0, b: 0 },
-      xaxis: { ...axis, range: range["xaxis.range"] },
-      yaxis: { ...axis, range: range["yaxis.range"] },
+      xaxis: { ...axis, range: [view.x - across, view.x + across] },
+      yaxis: { ...axis, range: [view.y - up, view.y + up] },
       showlegend: false,
       paper_bgcolor: "white",
       plot_bgcolor: "white",
-      annotations: data.curves.flatMap(ends),
+      shapes: [
+        ...data.curves.flatMap(drawnCurve),
+        ...data.targets.flatMap(({ x, y }) => x.map((value, k) => dot(value, y[k]))),
+        ...data.curves.map(arrowhead),
+      ],
+      annotations: data.curves.map(label),
     };
   }
 
-  // An arrow where a curve ends, for its direction, and its name.
-  function ends({ name, x, y }) {
-    const last = x.length - 1;
-    const before = Math.max(0, last - 4);
-    const [dx, dy] = [x[last] - x[before], y[last] - y[before]];
-    const length = Math.hypot(dx, dy);
-    if (!length) return [];
-    const tip = { x: x[last], y: y[last] };
+  // Curves are shapes and no traces: Plotly draws lines and WebGL's markers in an order of its own.
+  function drawnCurve({ x, y }) {
+    const path = "M" + x.map((value, k) => `${value},${y[k]}`).join("L");
+    return [["white", 6, 0.85], [INK, 2, 1]].map(([color, width, opacity]) => ({ type: "path", path, opacity, line: { color, width } }));
+  }
+
+  // A triangle where a curve ends, for its direction.
+  function arrowhead({ x, y }) {
+    const { dx, dy } = course(x, y);
+    const corners = [[0, 9], [-5.5, -4], [5.5, -4]].map(([side, ahead]) => [ahead * dx + side * dy, ahead * dy - side * dx]);
+    return shape({ type: "path", path: `M${corners.join("L")}Z`, fillcolor: INK, line: { color: "white", width: 1.2 } }, x.at(-1), y.at(-1));
+  }
+
+  const dot = (x, y) => shape({ type: "circle", x0: -4, x1: 4, y0: -4, y1: 4, fillcolor: "white", line: { color: INK, width: 1.8 } }, x, y);
+  // Of a size in pixels, at a place in the plot.
+  const shape = (what, x, y) => ({ ...what, xsizemode: "pixel", ysizemode: "pixel", xanchor: x, yanchor: y });
+
+  // The unit vector along which a curve ends.
+  function course(x, y) {
+    const before = Math.max(0, x.length - 5);
+    const [dx, dy] = [x.at(-1) - x[before], y.at(-1) - y[before]];
+    const length = Math.hypot(dx, dy) || 1;
+    return { dx: dx / length, dy: dy / length };
+  }
+
+  function label({ name, x, y }) {
+    const below = course(x, y).dy < 0;
     // Plotly reads some HTML in texts; a name is to be read as it is.
-    const text = name.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-    return [
-      { ...tip, ax: x[before], ay: y[before], axref: "x", ayref: "y", text: "", arrowhead: 2, arrowsize: 1.1,
-        arrowwidth: 2, arrowcolor: INK },
-      { ...tip, text: `<b>${text}</b>`, showarrow: false, yshift: dy < 0 ? -12 : 12, yanchor: dy < 0 ? "top" : "bottom",
-        bgcolor: "rgba(255,255,255,0.85)", borderpad: 2, font: { size: 12, color: INK } },
-    ];
+    const text = `<b>${name.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</b>`;
+    return { x: x.at(-1), y: y.at(-1), text, showarrow: false, yshift: below ? -10 : 10, yanchor: below ? "top" : "bottom",
+      bgcolor: "rgba(255,255,255,0.85)", borderpad: 2, font: { size: 12, color: INK } };
   }
 
   function traces() {
-    const cells = Object.entries(LOOKS).map(([outcome, look]) => {
+    // Fewer cells, a larger stage or a closer look: larger markers.
+    const room = Math.sqrt((stage.clientWidth * stage.clientHeight) / (data.names.length || 1));
+    const size = Math.min(10, Math.max(4.5, 0.36 * room * Math.sqrt(fitted().unit / view.unit)));
+    return Object.entries(SHAPES).map(([outcome, [symbol, scale]]) => {
       const own = shown.filter((i) => outcomes[i] === outcome);
+      const rim = { width: size / 13, color: outcome === "wrong" ? INK : "rgba(31,31,31,0.55)" };
       return {
         type: kind, mode: "markers", name: outcome, customdata: own,
         x: own.map((i) => data.x[i]), y: own.map((i) => data.y[i]),
-        marker: { ...look, color: own.map(colour), opacity: 0.9,
-          line: { width: 0.6, color: outcome === "wrong" ? INK : "rgba(31,31,31,0.55)" } },
+        marker: { symbol, size: scale * size, color: own.map(colour), opacity: 0.9, line: rim },
       };
     });
-    const line = { type: "scatter", mode: "lines", line: { color: INK, width: 2 } };
-    const halo = { ...line, line: { color: "rgba(255,255,255,0.85)", width: 6 } };
-    const dots = { type: "scatter", mode: "markers",
-      marker: { symbol: "circle", size: 8, color: "white", line: { color: INK, width: 1.6 } } };
-    return [
-      ...cells,
-      ...data.curves.flatMap((curve) => [{ ...halo, ...curve }, { ...line, ...curve }]),
-      ...data.targets.map((target) => ({ ...dots, ...target })),
-    ];
   }
 
   function redraw() {
     // Hidden parts of a page have no width; the observer below calls again when they get one.
     if (!stage.clientWidth) return;
-    const options = { staticPlot: true, plotGlPixelRatio: window.devicePixelRatio };
-    settled(() => Plotly.react(chart, traces(), layout(), options));
-    live = true;
-  }
-
-  function settled(draw) {
     clearTimeout(waiting);
+    Plotly.react(chart, traces(), layout(), { staticPlot: true, plotGlPixelRatio: window.devicePixelRatio });
     drawn = view;
-    draw();
     chart.style.transform = "";
   }
-
-  const settle = () => settled(() => Plotly.relayout(chart, ranges()));
 
   function look(next) {
     view = next;
@@ -117,7 +113,7 @@ function cellPlot(stage, data, { outcomes, size, moved }) {
     clearTimeout(waiting);
     // At once where the stage would show what is not drawn.
     const bare = (shift, side) => (0.5 + AROUND) * side * scale - Math.abs(shift) < 0.5 * side;
-    if (live) waiting = setTimeout(settle, bare(x, stage.clientWidth) || bare(y, stage.clientHeight) ? 0 : 150);
+    waiting = setTimeout(redraw, bare(x, stage.clientWidth) || bare(y, stage.clientHeight) ? 0 : 150);
   }
 
   let width = stage.clientWidth;

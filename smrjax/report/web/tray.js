@@ -5,9 +5,11 @@ function cellFacts(root, data, { outcomes, titleOf, colourOf }) {
   const sheet = image && image.decode().then(() => createImageBitmap(image)).catch(() => null);
 
   function picture(i) {
-    const { side, pitch, columns } = data.sheet;
+    const { pitch, columns } = data.sheet;
+    // Without the outermost pixels, into which a lossy image mixes the neighbours' colours.
+    const side = data.sheet.side - 2;
     const canvas = element("canvas", { width: side, height: side });
-    const [left, top] = [(i % columns) * pitch, Math.floor(i / columns) * pitch];
+    const [left, top] = [(i % columns) * pitch + 1, Math.floor(i / columns) * pitch + 1];
     sheet.then((all) => all && canvas.getContext("2d").drawImage(all, left, top, side, side, 0, 0, side, side));
     return canvas;
   }
