@@ -13,12 +13,13 @@ import tyro
 import smrjax
 from experiments.report_calibration import calibration
 from experiments.report_cells import read_images
+from experiments.report_classes import classes
 from experiments.report_compare import choose_baseline, paired_differences
 from experiments.report_explorer import explore, script
 from experiments.report_maturity import maturity
 from experiments.report_overview import NOTICE, overview, provenance
 from experiments.report_runs import Run, read_runs
-from experiments.report_scores import classes, comparison, stages
+from experiments.report_scores import comparison, stages
 from experiments.report_training import training
 from experiments.report_traversal import Placed, read_predictions, traversal
 from experiments.report_words import enumerated
@@ -96,8 +97,8 @@ def report(options: Options) -> Path:
             words(Html(f"Shown in detail: {escape(shown)}. Of the other runs, scores; {more} shows all."), "note")
         )
     interactive = any(section.parts and not section.printed for section in sections)
-    head = [script()] if interactive else []
-    content = page(title, sections=sections, opening=opening, closing=[words(made)], head=head)
+    scripts = [script()] if interactive else []
+    content = page(title, sections=sections, opening=opening, closing=[words(made)], scripts=scripts)
     _write(options.out, content)
     return options.out
 

@@ -44,7 +44,7 @@ def calibration(runs: Sequence[Run], out: Path) -> Section:
     for run in able:
         values = [[score(*pair) for pair in _pairs(run)] for score in SCORES.values()]
         rows.append([run.title, *(plus_minus([v for v in of if v is not None]) for of in values)])
-    heads, rows = without_runs(["Run", *SCORES], rows, runs)
+    heads, rows = without_runs(["Run", *SCORES], rows, able)
     return Section(
         "Probabilities and calibration",
         [
@@ -52,7 +52,7 @@ def calibration(runs: Sequence[Run], out: Path) -> Section:
             table(
                 heads,
                 rows,
-                numbers=min(1, len(runs) - 1),
+                numbers=0 if able[0].alone else 1,
                 caption="Mean over folds ± half of the 95 % interval; of all, less is better. ECE: how far the "
                 "probability of the likeliest class is from the share that is right, in 15 bins; classwise: the same "
                 "for every class. Brier score: squared distance from the truth, 0 to 2.",

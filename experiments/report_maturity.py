@@ -48,7 +48,7 @@ def maturity(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
             f"{title}: for each class of {', '.join(run.ordered)} the distribution of the position t "
             f"along the curve, with decision boundaries and the nearest cells; {len(labels):,} test cells."
         )
-        if len(runs) > 1:
+        if not run.alone:
             parts.append(subtitle(title))
         parts.append(figure(path, alt=alt))
         if images[run.title].cells is None:

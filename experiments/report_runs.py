@@ -64,6 +64,7 @@ class Run:
         folder: Of the run.
         title: Of the method, or where several runs are of one, of the folder: unlike any other run's of the report.
         method: Of the method.
+        alone: Whether it is the only run of the report, and need not be named everywhere.
         config: Content of config.json.
         about: Content of run.json.
         summary: Content of summary.json; empty for a run that is not finished or is a part of another.
@@ -81,6 +82,7 @@ class Run:
     taxonomy: Taxonomy
     folds: tuple[Fold, ...]
     finished: bool
+    alone: bool = False
 
     @property
     def lineages(self) -> dict[str, list[int]]:
@@ -149,6 +151,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     found = {path.resolve(): path for folder in folders for path in _members(folder)}
     runs = [_read(path) for path in found.values()]
+    if len(runs) == 1:
+        return [replace(runs[0], alone=True)]
     methods = [run.method for run in runs]
     # Long names that differ in their last words would look alike where a figure cuts them short.
     return [run if methods.count(run.method) == 1 else replace(run, title=_short(run.folder, runs)) for run in runs]

@@ -37,7 +37,7 @@ def training(runs: Sequence[Run], out: Path) -> Section:
         if warned:
             drawn += [words("In its last epoch the training warned:", "note"), listing(warned)]
         if drawn:
-            parts += [subtitle(run.title), *drawn] if len(runs) > 1 else drawn
+            parts += drawn if run.alone else [subtitle(run.title), *drawn]
     return Section("Training", parts)
 
 

@@ -83,8 +83,9 @@ def traversal(
         )
         names = ", ".join(one.name for one in sets)
         alt = f"{run.title}: for {', '.join(strips)} a strip of cells in the order of the model's t ({names})."
-        says = "Frames have the colour of the labelled class, or of the predicted one where there is no label."
-        parts += [subtitle(run.title)] if len(runs) > 1 else []
+        curve = "the method's own curve" if "t_own" in run.folds[0].embeddings else "a line fitted afterwards"
+        says = f"t along {curve}. Frames: the labelled class, or the predicted one where there is no label."
+        parts += [] if run.alone else [subtitle(run.title)]
         parts.append(figure(path, alt=alt, caption=says))
         shown = {strip.name for own in strips.values() for strip in own}
         gone = [one.name for one in sets if one.name not in shown]

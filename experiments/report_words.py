@@ -34,6 +34,6 @@ def enumerated(items: Sequence[str]) -> str:
 def without_runs(
     heads: Sequence[str], rows: Sequence[Sequence[str]], runs: Sequence[Run]
 ) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of a table without their first column, which names the run, where there is one run alone."""
-    first = 1 if len(runs) == 1 else 0
+    """Heads and rows of a table without their first column, which names the run, where the report has one run alone."""
+    first = 1 if runs[0].alone else 0
     return list(heads)[first:], [list(row)[first:] for row in rows]

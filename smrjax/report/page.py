@@ -56,7 +56,6 @@ _PAGE = Template("""<!DOCTYPE html>
 <style>
 $style
 </style>
-$head
 </head>
 <body>
 <header>
@@ -75,6 +74,7 @@ $sections
 <footer>
 $closing
 </footer>
+$scripts
 </body>
 </html>
 """)
@@ -86,7 +86,7 @@ def page(
     sections: Sequence[Section],
     opening: Sequence[Html] = (),
     closing: Sequence[Html] = (),
-    head: Sequence[Html] = (),
+    scripts: Sequence[Html] = (),
 ) -> Html:
     """The whole page.
 
@@ -95,7 +95,7 @@ def page(
         sections: Chapters, in order; those without parts are left out.
         opening: Below the title.
         closing: The last lines.
-        head: Scripts that the sections need.
+        scripts: What the sections need to work; last, so that the page is read before they are.
     """
     shown = [section for section in sections if section.parts]
     contents, bodies = [], []
@@ -108,11 +108,11 @@ def page(
         _PAGE.substitute(
             title=escape(title),
             style=(Path(__file__).parent / "web" / "page.css").read_text(encoding="utf-8"),
-            head="\n".join(head),
             opening="\n".join(opening),
             contents="\n".join(contents),
             sections="\n".join(bodies),
             closing="\n".join(closing),
+            scripts="\n".join(scripts),
         )
     )
 

@@ -18,6 +18,7 @@ from experiments.report import Options, report
 from experiments.report_cells import read_images
 from experiments.report_compare import Paired, in_words, paired_differences, shared_folds
 from experiments.report_explorer import explore
+from experiments.report_overview import overview
 from experiments.report_runs import read_runs
 from experiments.report_scores import comparison
 from experiments.runtime import leave
@@ -241,6 +242,10 @@ def test_other_folds_are_shown_and_not_paired(two, manifest, tmp_path):
     assert [run.finished for run in runs] == [True, True, False]
     assert [len(shared_folds(run, runs[0])) for run in runs[1:]] == [0, 1]
     assert paired_differences(runs, runs[0]) == []
+    shown = overview(runs, runs[0], {}, tmp_path / "figures")
+    assert "short is not finished: shown are its finished folds, so far 1." in " ".join(
+        Reader("".join(shown.parts)).words
+    )
     words = Reader("\n".join(comparison(runs, runs[0], [], tmp_path / "figures").parts)).words
     text = " ".join(words)
     assert "Not paired with TML" in text and "Other folds. Their bars" in text
@@ -291,6 +296,16 @@ def test_a_page_of_a_run_with_predictions_alone(two, tmp_path):
     for absent in ("Explorer", "Training", "Maturity along the curves", "Probabilities and calibration"):
         assert absent not in page.headings
     assert page.scripts == 0
+
+
+def test_runs_in_detail_and_others(two, tmp_path):
+    """One of two in detail, the baseline not among them: it is compared with all the same."""
+    page = Reader(report(Options(runs=tuple(two), out=tmp_path / "short.html", detail=1)).read_text())
+    text = " ".join(page.words)
+    assert "Shown in detail: SMR & <i>all</i>" in text and "--detail 2" in text
+    assert [row[0] for row in page.table("Macro-F", "Folds")] == ["SMR & <i>all</i>", "TML (baseline)"]
+    assert {row[0] for row in page.table("Counted")} == {"SMR & <i>all</i>"}
+    assert len(page.table("Difference")) == 2 and "SMR & <i>all</i> beside TML" in text
 
 
 def test_the_learnt_space_is_shown_where_there_is_one(two, manifest, tmp_path):
