@@ -7,7 +7,9 @@ const AROUND = 0.25; // of the stage's width and height, on each side
 
 function cellPlot(stage, data, { outcomes, moved }) {
   const chart = stage.querySelector(".chart");
-  const kind = hasWebGL() ? "scattergl" : "scatter";
+  // Browsers grant a page some 16 contexts of WebGL, and Plotly takes three a plot; SVG looks the same and is slower.
+  const place = [...document.querySelectorAll(".smr-explorer")].indexOf(stage.closest(".smr-explorer"));
+  const kind = place < 4 && hasWebGL() ? "scattergl" : "scatter";
   const INK = "#1f1f1f";
   // A shape for each outcome, so that wrong cells are told apart without colours; drawn in this order.
   const SHAPES = { right: ["circle", 1], unknown: ["square", 0.9], wrong: ["x", 1.25] };
@@ -50,17 +52,23 @@ function cellPlot(stage, data, { outcomes, moved }) {
   // Curves are shapes and no traces: Plotly draws lines and WebGL's markers in an order of its own.
   function drawnCurve({ x, y }) {
     const path = "M" + x.map((value, k) => `${value},${y[k]}`).join("L");
-    return [["white", 6, 0.85], [INK, 2, 1]].map(([color, width, opacity]) => ({ type: "path", path, opacity, line: { color, width } }));
+    const strokes = [["white", 6, 0.85], [INK, 2, 1]];
+    return strokes.map(([color, width, opacity]) => ({ type: "path", path, opacity, line: { color, width } }));
   }
 
   // A triangle where a curve ends, for its direction.
   function arrowhead({ x, y }) {
     const { dx, dy } = course(x, y);
-    const corners = [[0, 9], [-5.5, -4], [5.5, -4]].map(([side, ahead]) => [ahead * dx + side * dy, ahead * dy - side * dx]);
-    return shape({ type: "path", path: `M${corners.join("L")}Z`, fillcolor: INK, line: { color: "white", width: 1.2 } }, x.at(-1), y.at(-1));
+    const corners = [[0, 9], [-5.5, -4], [5.5, -4]];
+    const path = `M${corners.map(([side, ahead]) => [ahead * dx + side * dy, ahead * dy - side * dx]).join("L")}Z`;
+    return shape({ type: "path", path, fillcolor: INK, line: { color: "white", width: 1.2 } }, x.at(-1), y.at(-1));
   }
 
-  const dot = (x, y) => shape({ type: "circle", x0: -4, x1: 4, y0: -4, y1: 4, fillcolor: "white", line: { color: INK, width: 1.8 } }, x, y);
+  function dot(x, y) {
+    const box = { x0: -4, x1: 4, y0: -4, y1: 4 };
+    return shape({ type: "circle", ...box, fillcolor: "white", line: { color: INK, width: 1.8 } }, x, y);
+  }
+
   // Of a size in pixels, at a place in the plot.
   const shape = (what, x, y) => ({ ...what, xsizemode: "pixel", ysizemode: "pixel", xanchor: x, yanchor: y });
 
@@ -86,7 +94,7 @@ function cellPlot(stage, data, { outcomes, moved }) {
     const size = Math.min(10, Math.max(4.5, 0.36 * room * Math.sqrt(fitted().unit / view.unit)));
     return Object.entries(SHAPES).map(([outcome, [symbol, scale]]) => {
       const own = shown.filter((i) => outcomes[i] === outcome);
-      const rim = { width: size / 13, color: outcome === "wrong" ? INK : "rgba(31,31,31,0.55)" };
+      const rim = { width: size / 13, color: `rgba(31,31,31,${outcome === "wrong" ? 0.8 : 0.55})` };
       return {
         type: kind, mode: "markers", name: outcome, customdata: own,
         x: own.map((i) => data.x[i]), y: own.map((i) => data.y[i]),
@@ -116,12 +124,13 @@ function cellPlot(stage, data, { outcomes, moved }) {
     waiting = setTimeout(redraw, bare(x, stage.clientWidth) || bare(y, stage.clientHeight) ? 0 : 150);
   }
 
-  let width = stage.clientWidth;
+  let seen = [stage.clientWidth, stage.clientHeight];
   new ResizeObserver(() => {
-    if (!stage.clientWidth) return;
+    const now = [stage.clientWidth, stage.clientHeight];
+    if (!now[0]) return;
     // What was seen stays in sight.
-    view = width ? { ...view, unit: (view.unit * width) / stage.clientWidth } : fitted();
-    width = stage.clientWidth;
+    view = seen[0] ? { ...view, unit: view.unit * Math.max(seen[0] / now[0], seen[1] / now[1]) } : fitted();
+    seen = now;
     redraw();
     moved();
   }).observe(stage);
@@ -151,9 +160,8 @@ function extent(values) {
   return values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
 }
 
-// Machines without WebGL get the same picture as SVG, which is slower.
 function hasWebGL() {
   const context = document.createElement("canvas").getContext("webgl");
-  context?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers allow a page few of them
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
   return Boolean(context);
 }

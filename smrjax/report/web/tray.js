@@ -46,7 +46,7 @@ function cellTray(tray, { card, name, look, changed }) {
   const removeAll = tray.querySelector("button");
 
   function show() {
-    tray.querySelector(".hint").textContent = pins.length ? `${pins.length}` : "none yet: click a cell, or press Enter on it";
+    tray.querySelector(".hint").textContent = pins.length || "none yet: click a cell, or press Enter on it";
     removeAll.hidden = !pins.length;
     list.replaceChildren(...pins.map((i, place) => {
       const item = element("li");
