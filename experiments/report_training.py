@@ -14,6 +14,12 @@ CURVES = {
     "straightness": "straightness (1: no curvature)",
     "beyond": "share of cells beyond the ends",
 }
+#: How to read them.
+READING = (
+    "Span near zero: youngest and oldest cells cannot be told apart. Straightness is the distance of the ends over the "
+    "length of the curve; what it lacks to 1 is the curvature left. Cells beyond the ends lie further out than the "
+    "youngest or oldest target."
+)
 #: What is no number of the training itself.
 EMBEDDING = ("effective_rank", "spread")
 
@@ -24,31 +30,23 @@ def training(runs: Sequence[Run], out: Path) -> Section:
     for run in runs:
         rows = [{"fold": fold.number} | row for fold in run.folds for row in fold.result.get("history", ())]
         drawn = []
+        curved = any(key.split("/")[0] in CURVES for row in rows for key in row)
+        health = f"Health of the embedding{' and of the curves' if curved else ''}"
         sheets = (
-            ("learning", _training(rows), "Loss with its parts, and scores of the validation cells"),
-            ("curves", _curves(rows), "Health of the embedding and of the curves"),
+            ("learning", _training(rows), "Loss with its parts, and scores of the validation cells", ""),
+            ("health", _curves(rows), health, READING if curved else ""),
         )
-        for name, kept, says in sheets:
+        for name, kept, says, reading in sheets:
             if any(len(row) > 2 for row in kept):
                 path = learning_figure(out / f"{name}-{run.slug}.png", rows=kept, title=says)
                 alt = f"{says} of {run.title}, against the epoch, one line a fold."
-                drawn.append(figure(path, alt=alt, caption=_explained(name)))
+                drawn.append(figure(path, alt=alt, caption=reading))
         warned = _warnings(rows)
         if warned:
             drawn += [words("In its last epoch the training warned:", "note"), listing(warned)]
         if drawn:
             parts += drawn if run.alone else [subtitle(run.title), *drawn]
     return Section("Training", parts)
-
-
-def _explained(name: str) -> str:
-    if name == "learning":
-        return ""
-    return (
-        "Span near zero: youngest and oldest cells cannot be told apart. Straightness is the distance of the ends over "
-        "the length of the curve; what it lacks to 1 is the curvature left. Cells beyond the ends lie further out than "
-        "the youngest or oldest target."
-    )
 
 
 def _training(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
