@@ -33,7 +33,7 @@ HOMES = {
     "distributed": {"experiments/cluster.py"},
     "networkx": {"smrjax/guides"},
     "igraph": {"smrjax/guides"},
-    "umap": {"smrjax/guides"},
+    "umap": {"smrjax/guides", "smrjax/report/projection.py"},
     "tensorflow_datasets": {"smrjax/data"},
     "h5py": {"smrjax/data"},
     "matplotlib": {"smrjax/report"},

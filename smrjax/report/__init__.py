@@ -1,5 +1,6 @@
 """Pictures and pages of a run: arrays and files in, PNG, SVG and HTML out. Knows no model."""
 
+from smrjax.report.bars import outcomes_figure, score_bars_figure
 from smrjax.report.baselines import baselines_figure
 from smrjax.report.comparison import comparison_figure
 from smrjax.report.confusion import confusion_figure
@@ -12,11 +13,16 @@ from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
 from smrjax.report.overlays import write_overlays
 from smrjax.report.rates import lr_range_figure
+from smrjax.report.reliability import Reliability, reliability_figure
 from smrjax.report.tables import classwise_table, strategies_table
+from smrjax.report.traversal import Strip, along, traversal_figure
 from smrjax.report.truth import true_maturity_figure
 
 __all__ = [
     "Readout",
+    "Reliability",
+    "Strip",
+    "along",
     "baselines_figure",
     "by_outcome",
     "classwise_table",
@@ -31,8 +37,12 @@ __all__ = [
     "learning_figure",
     "lr_range_figure",
     "maturity_figure",
+    "outcomes_figure",
     "plotly_script",
+    "reliability_figure",
+    "score_bars_figure",
     "strategies_table",
+    "traversal_figure",
     "true_maturity_figure",
     "write_overlays",
 ]

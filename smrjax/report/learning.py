@@ -86,7 +86,10 @@ def learning_figure(
                 axes.set_xlabel("epoch")
             _key(figure, left, top, name, keys[name])
         if len(runs) > 1:
-            caption(figure, f"Thin: {len(runs)} runs. Thick: their mean while all of them ran.", gap=0.5)
+            what = (
+                "folds" if len({seed for seed, _ in runs}) == 1 and None not in {fold for _, fold in runs} else "runs"
+            )
+            caption(figure, f"Thin: {len(runs)} {what}. Thick: their mean while all of them ran.", gap=0.5)
         heading(figure, title, gap=0.1)
     return Path(path)
 

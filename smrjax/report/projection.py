@@ -1,8 +1,9 @@
-"""Two-dimensional views of an embedding: its principal axes, and the plane of a curve. Numpy alone."""
+"""Two-dimensional views of an embedding: its principal axes, the plane of a curve, and UMAP."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -46,6 +47,52 @@ def oriented(axes: np.ndarray, curves: Sequence[np.ndarray]) -> np.ndarray:
     """Turns each axis so that the curves, taken together, run towards its positive end."""
     travel = sum((axes @ (curve[-1] - curve[0]) for curve in curves if len(curve)), np.zeros(len(axes)))
     return axes * np.where(travel < 0, -1.0, 1.0)[:, None]
+
+
+def plane_of(points: np.ndarray, curves: Sequence[np.ndarray] = ()) -> Callable[[np.ndarray], np.ndarray]:
+    """The plane of the first two principal axes, along which the curves run towards the positive end.
+
+    Args:
+        points: [N, D].
+        curves: [T, D] polylines.
+
+    Returns:
+        [n, D] -> [n, 2].
+
+    >>> plane_of(np.array([[0.0, 1.0], [4.0, 1.0], [8.0, 1.0]]))(np.array([[5.0, 1.0]])).tolist()
+    [[1.0, 0.0]]
+    """
+    centre, axes, _ = principal_axes(points)
+    axes = oriented(axes, curves)
+    return lambda others: (np.asarray(others, np.float64) - centre) @ axes.T
+
+
+def umap_plane(points: np.ndarray, *, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """The plane of UMAP (McInnes et al. 2018), and the way of other points into it.
+
+    Args:
+        points: [N, D]; of fewer than four it is `plane_of`.
+        seed: of its random start.
+
+    Returns:
+        [n, D] -> [n, 2]; the points themselves come out where UMAP laid them.
+    """
+    if len(points) < 4:
+        return plane_of(points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numba, and of the one thread that a fixed seed allows
+        import umap
+
+        reducer = umap.UMAP(n_neighbors=min(15, len(points) - 1), random_state=seed, n_jobs=1).fit(points)
+
+    def place(others: np.ndarray) -> np.ndarray:
+        if others is points or (others.shape == points.shape and np.array_equal(others, points)):
+            return np.asarray(reducer.embedding_, np.float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(reducer.transform(np.asarray(others, points.dtype)), np.float64)
+
+    return place
 
 
 def lineage_plane(points: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

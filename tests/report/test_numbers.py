@@ -119,7 +119,7 @@ def test_learning_groups_what_stands_before_the_slash(tmp_path):
     for wanted in ("loss", "total", "triplet", "maturity", "macro f1", "span", "neutrophil", "learning rate"):
         assert words.count(wanted) == 1, wanted
     assert not {"best", "warning", "missing", "epoch/"} & set(words)
-    assert any("Thin: 3 runs" in w for w in words)
+    assert any("Thin: 3 folds" in w for w in words)
 
 
 def test_learning_of_one_epoch(tmp_path):

@@ -1,0 +1,271 @@
+"""Reads run folders for the report: of SMR, guides, baselines and strategies, finished or not."""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.titles import NAMES
+from smrjax.errors import InputError
+from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
+from smrjax.train.folder import read_json
+
+#: Columns of predictions.csv beside path, classes and probabilities, where cells have a place on a curve.
+PLACE = ("lineage", "raw_t")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A finished fold.
+
+    Attributes:
+        number: Of the fold.
+        folder: Of the fold.
+        result: Content of its result.json.
+        names: Of the n test cells.
+        true: Int[n].
+        predicted: Int[n].
+        probabilities: Float[n, C], or None where the method has none.
+        lineage: Of the predicted class, n names, "" outside.
+        raw_t: Place on the curve of that lineage, Float[n]; NaN where there is none.
+    """
+
+    number: int
+    folder: Path
+    result: dict[str, Any]
+    names: tuple[str, ...]
+    true: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray | None
+    lineage: tuple[str, ...]
+    raw_t: np.ndarray
+
+    @cached_property
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """Arrays of embeddings.npz, of all cells; none for a method without embeddings."""
+        return _arrays(self.folder / "embeddings.npz")
+
+    @cached_property
+    def curves(self) -> dict[str, np.ndarray]:
+        """Arrays of curves.npz; none for a method without lineages."""
+        return _arrays(self.folder / "curves.npz")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method under cross-validation.
+
+    Attributes:
+        folder: Of the run.
+        title: Of the method, or where several runs are of one, of the folder: unlike any other run's of the report.
+        method: Of the method.
+        alone: Whether it is the only run of the report, and need not be named everywhere.
+        config: Content of config.json.
+        about: Content of run.json.
+        summary: Content of summary.json; empty for a run that is not finished or is a part of another.
+        taxonomy: Classes, lineages and colours.
+        folds: Those that are finished, in order.
+        finished: Whether these are all.
+    """
+
+    folder: Path
+    title: str
+    method: str
+    config: dict[str, Any]
+    about: dict[str, Any]
+    summary: dict[str, Any]
+    taxonomy: Taxonomy
+    folds: tuple[Fold, ...]
+    finished: bool
+    alone: bool = False
+
+    @property
+    def lineages(self) -> dict[str, list[int]]:
+        """Name -> positions of its classes, youngest first."""
+        place = self.taxonomy.classes.index
+        return {line.name: [place(code) for code in line.classes] for line in self.taxonomy.lineages}
+
+    @property
+    def ordered(self) -> dict[str, list[int]]:
+        """Lineages of two or more classes."""
+        return {name: members for name, members in self.lineages.items() if len(members) > 1}
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """What pictures are told of classes."""
+        return {"class_names": self.taxonomy.titles, "colours": self.taxonomy.colours, "lineages": self.lineages}
+
+    @property
+    def severity(self) -> np.ndarray | None:
+        """Of taking a cell of the row's class for one of the column's, Float[C, C], if the run was scored by it."""
+        matrix = self.about.get("severity", {}).get("matrix")
+        return None if matrix is None else np.array(matrix, np.float64)
+
+    @property
+    def data(self) -> str:
+        """Name of the data set or of its folder."""
+        return str(self.config.get("data", {}).get("data", "unknown"))
+
+    @property
+    def slug(self) -> str:
+        """The title as a part of a file's name."""
+        return re.sub(r"\W+", "-", self.title).strip("-")[:60] or "run"
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether the method itself placed the cells on curves, or cells have been read along curves afterwards."""
+        return all("t_line" in fold.embeddings for fold in self.folds)
+
+    def scores(self, *path: str) -> list[float | None]:
+        """A score of every fold by its place in result.json; None where it is undefined or missing."""
+        return [_at(fold.result["scores"], path) for fold in self.folds]
+
+    def values(self, *path: str) -> np.ndarray:
+        """The same, of the folds that define it, Float[at most folds]."""
+        return np.array([value for value in self.scores(*path) if value is not None], np.float64)
+
+    def counts(self) -> np.ndarray:
+        """Of true class (row) and predicted class (column) in the test part of every fold, Int[F, C, C]."""
+        size = len(self.taxonomy.classes)
+        flat = [np.bincount(fold.true * size + fold.predicted, minlength=size * size) for fold in self.folds]
+        return np.array(flat).reshape(-1, size, size)
+
+    def together(self, name: str) -> np.ndarray:
+        """An array of the folds' test cells ("true", "predicted", "probabilities", "raw_t"), one after another."""
+        return np.concatenate([getattr(fold, name) for fold in self.folds])
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """All runs in these folders, each under a title of its own.
+
+    Args:
+        folders: Of runs, or of sets of runs (guides, baselines, strategies), of which every one is taken.
+
+    Raises:
+        InputError: for a folder that is no run, or in which no fold is finished, or a damaged file.
+    """
+    found = {path.resolve(): path for folder in folders for path in _members(folder)}
+    runs = [_read(path) for path in found.values()]
+    if len(runs) == 1:
+        return [replace(runs[0], alone=True)]
+    methods = [run.method for run in runs]
+    # Long names that differ in their last words would look alike where a figure cuts them short.
+    return [run if methods.count(run.method) == 1 else replace(run, title=_short(run.folder, runs)) for run in runs]
+
+
+def _short(folder: Path, runs: Sequence[Run]) -> str:
+    """The folder's name, with its parent's where names are alike."""
+    alike = [run for run in runs if run.folder.resolve().name == folder.resolve().name]
+    return folder.resolve().name if len(alike) == 1 else "/".join(folder.resolve().parts[-2:])
+
+
+def _members(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; give the folder of a run, as in runs/smr/NAME")
+    if _fold_folders(folder):
+        return [folder]
+    within = {path.parent.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/fold_*/result.json")}
+    if within:
+        return sorted(within)
+    if (folder / "config.json").exists():
+        raise InputError(f"{folder}: no fold of this run is finished yet; wait for the first one")
+    raise InputError(f"{folder}: is not the folder of a run; give one that holds config.json and fold_0")
+
+
+def _fold_folders(folder: Path) -> list[Path]:
+    numbered = [path.parent for path in folder.glob("fold_*/result.json") if path.parent.name[5:].isdigit()]
+    return sorted(numbered, key=lambda path: int(path.name[5:]))
+
+
+def _read(folder: Path) -> Run:
+    # The runs of a set of baselines or strategies share the set's files.
+    home = next(
+        (path for path in (folder, *list(folder.resolve().parents)[:2]) if (path / "config.json").exists()), None
+    )
+    if home is None:
+        raise InputError(f"{folder}: config.json is missing; give the whole folder of a run")
+    config, about = read_json(home / "config.json"), read_json(home / "run.json")
+    summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    title, finished = str(summary.get("title", folder.resolve().name)), bool(summary)
+    if home != folder:
+        title, finished = _in_set(home, folder.resolve().relative_to(home.resolve()).as_posix())
+    results = [(path, read_json(path / "result.json")) for path in _fold_folders(folder)]
+    try:
+        classes = tuple(results[0][1]["scores"]["per_class"])
+    except (KeyError, TypeError):
+        raise InputError(
+            f"{results[0][0] / 'result.json'}: scores are missing; the run is of another version"
+        ) from None
+    folds = tuple(_fold(path, result, classes) for path, result in results)
+    return Run(folder, title, title, config, about, summary, _taxonomy(config, classes), folds, finished)
+
+
+def _in_set(home: Path, name: str) -> tuple[str, bool]:
+    """Title of a part of a set, and whether it is finished, from the set's summary if there is one."""
+    path = home / "summary.json"
+    summary = read_json(path) if path.exists() else {}
+    if name in summary.get("methods", {}):
+        one = summary["methods"][name]
+        group = NAMES.get(one["group"], one["group"])
+        return one["title"] if group in ("network", "embedding") else f"{group}, {one['title']}", True
+    if name in summary.get("rows", {}):
+        one = summary["rows"][name]
+        return f"{NAMES.get(one['encoder'], one['encoder'])}, {one['init']}", True
+    return name, False
+
+
+def _taxonomy(config: dict[str, Any], classes: tuple[str, ...]) -> Taxonomy:
+    data = config.get("data", {})
+    own = load_taxonomy(data["taxonomy"]) if data.get("taxonomy") and Path(data["taxonomy"]).exists() else None
+    lineages = parse_lineages(data.get("lineages", ()))
+    # A task may have left out classes, and with them lineages that the options name.
+    kept = tuple(line for line in lineages if set(line.classes) <= set(classes))
+    return for_classes(classes, kept, own=own, name=Path(str(data.get("data", "cells"))).name)
+
+
+def _fold(folder: Path, result: dict[str, Any], classes: tuple[str, ...]) -> Fold:
+    path = folder / "predictions.csv"
+    label = {code: i for i, code in enumerate(classes)}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        true, predicted = (np.array([label[row[name]] for row in rows], int) for name in ("true", "predicted"))
+        names = tuple(row["path"] for row in rows)
+        chances = None
+        if rows and all(f"p_{code}" in rows[0] for code in classes):
+            chances = np.array([[float(row[f"p_{code}"]) for code in classes] for row in rows])
+        placed = bool(rows) and all(name in rows[0] for name in PLACE)
+        lineage = tuple(row["lineage"] if placed else "" for row in rows)
+        raw_t = np.array([float(row["raw_t"]) if placed and row["raw_t"] else np.nan for row in rows])
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{path}: is damaged ({error}); train the fold again") from None
+    if not rows:
+        raise InputError(f"{path}: holds no cell; train the fold again")
+    other = folder / "probabilities.npy"
+    if chances is None and other.exists():
+        chances = np.load(other, allow_pickle=False).astype(np.float64)
+    number = int(folder.name[5:])
+    return Fold(number, folder, result, names, true, predicted, chances, lineage, raw_t)
+
+
+def _at(scores: Any, path: Sequence[str]) -> float | None:
+    for name in path:
+        scores = scores.get(name) if isinstance(scores, dict) else None
+    return float(scores) if isinstance(scores, (int, float)) and np.isfinite(scores) else None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); train the fold again") from None
