@@ -3,8 +3,9 @@
 import tomllib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -124,6 +125,25 @@ def parse_lineages(texts: Sequence[str]) -> tuple[Lineage, ...]:
             raise InputError(f"--lineages {text!r}: write NAME=YOUNGEST,...,OLDEST, as in neutrophil=PMY,MY,MMY")
         lineages.append(Lineage(name.strip(), classes))
     return tuple(lineages)
+
+
+def to_json(taxonomy: Taxonomy) -> dict[str, Any]:
+    """A taxonomy as plain JSON values, for folders that are to be read without the files it came from."""
+    return asdict(taxonomy)
+
+
+def from_json(stored: Any) -> Taxonomy:
+    """The inverse of `to_json`.
+
+    Raises:
+        InputError: if it is not a taxonomy.
+    """
+    try:
+        lines = [Lineage(str(line["name"]), tuple(line["classes"])) for line in stored["lineages"]]
+        rest = {name: tuple(stored[name]) for name in ("classes", "colours", "titles", "artefacts")}
+        return Taxonomy(name=str(stored["name"]), lineages=tuple(lines), **rest)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"a stored taxonomy lacks {error}, or is none; it is of another version") from None
 
 
 def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
