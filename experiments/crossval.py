@@ -18,7 +18,7 @@ from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
 from smrjax.data.sampling import pk_batches
-from smrjax.taxonomy import to_json
+from smrjax.taxonomy.stored import to_json
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
 from smrjax.train.folder import locked, read_json, write_arrays, write_json

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from smrjax.data import CellSet, select
 from smrjax.errors import InputError
-from smrjax.taxonomy import Lineage, Taxonomy, default_colours
+from smrjax.taxonomy import Lineage, Taxonomy, default_colours, left_ratios
 
 #: The lineage of "neutrophilic", unless another is named.
 NEUTROPHIL = "neutrophil"
@@ -76,4 +76,5 @@ def _only(taxonomy: Taxonomy, kept: Sequence[str]) -> Taxonomy:
         colours=tuple(taxonomy.colours[i] for i in place),
         titles=tuple(taxonomy.titles[i] for i in place),
         artefacts=(),
+        ratios=left_ratios(taxonomy.ratios, kept),
     )

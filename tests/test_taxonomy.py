@@ -7,9 +7,11 @@ from smrjax.errors import InputError
 from smrjax.taxonomy import (
     BUNDLED,
     Lineage,
+    Ratio,
     Taxonomy,
     default_colours,
     for_classes,
+    left_ratios,
     load_taxonomy,
     parse_lineages,
 )
@@ -162,6 +164,45 @@ def test_lineages_that_do_not_fit(texts, message):
         for_classes(["PMY", "MY", "BA"], parse_lineages(texts))
 
 
+def test_ratios_of_a_laboratory():
+    marrow = {one.name: one for one in load_taxonomy("marrow15").ratios}
+    assert list(marrow)[0] == "myeloid : erythroid"
+    both = marrow["myeloid : erythroid"]
+    assert both.under == ("PEB", "BEB", "PCE", "OCE")
+    # All cells of the marrow but lymphocytes.
+    assert set(load_taxonomy("marrow15").classes) - {*both.over, *both.under} == {"LYM"}
+    neutrophils = ("BLA", "PMY", "MYE", "MMY", "BNE", "SNE")
+    for name, before in (("immature : mature neutrophils", 4), ("proliferating : maturing neutrophils", 3)):
+        assert (marrow[name].over, marrow[name].under) == (neutrophils[:before], neutrophils[before:])
+    assert marrow["immature : mature erythroblasts"].over == ("PEB", "BEB")
+    assert marrow["proliferating : maturing erythroblasts"].under == ("OCE",)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_ratio_within_a_lineage_is_cut_at_one_stage(name):
+    taxonomy = load_taxonomy(name)
+    stage = dict(zip(taxonomy.classes, taxonomy.stage(), strict=True))
+    within = [one for one in taxonomy.ratios if one.name != "myeloid : erythroid"]
+    assert within
+    for one in within:
+        # Faggot cells are promyelocytes in no lineage.
+        above, below = ([stage[code] for code in side if code != "FGC"] for side in (one.over, one.under))
+        assert sorted(above) + sorted(below) == list(range(len(above) + len(below)))
+
+
+def test_ratios_of_fewer_classes():
+    # Every side with what is left of it; none without a side.
+    few = for_classes(["BLA", "EOS", "LYT", "MON", "NGS", "PMO"])
+    assert few.ratios == (
+        Ratio("immature : mature neutrophils", ("BLA", "PMO"), ("NGS",)),
+        Ratio("proliferating : maturing neutrophils", ("BLA", "PMO"), ("NGS",)),
+    )
+    assert for_classes(["EOS", "MON"]).ratios == for_classes(["cat", "dog"]).ratios == left_ratios((), ["EOS"]) == ()
+    # What classes are counts here, not which lineages the user makes of them.
+    marrow = load_taxonomy("marrow15")
+    assert for_classes(marrow.classes, parse_lineages(["odd=SNE,BLA"])).ratios == marrow.ratios
+
+
 def test_own_file(tmp_path):
     path = tmp_path / "own.toml"
     path.write_text(
@@ -170,7 +211,9 @@ def test_own_file(tmp_path):
     )
     own = load_taxonomy(path)
     assert own.name == "own" and own.stage().tolist() == [1, 0]
-    assert own.colours[0] == "#010203" and own.titles == ("a", "b")
+    assert own.colours[0] == "#010203" and own.titles == ("a", "b") and own.ratios == ()
+    path.write_text(path.read_text() + '[[ratios]]\nname = "b to a"\nover = ["b"]\nunder = ["a"]\n')
+    assert load_taxonomy(path).ratios == (Ratio("b to a", ("b",), ("a",)),)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +227,11 @@ def test_own_file(tmp_path):
         ("[[classes]]\ncode='a'\ncolour='red'", "colour 'red'"),
         ("[[classes]]\ncode='a'\n[[lineages]]\nname='l'\nclasses=['b']", "no class b"),
         ("[[classes]]\ncode='a'\n[[lineages]]\nname='l'\nclasses=[]", "at least one class"),
+        ("[[classes]]\ncode='a'\n[[ratios]]\nname='r'\nover=['a']", "'under' is missing"),
+        ("[[classes]]\ncode='a'\n[[ratios]]\nname='r'\nover=['a']\nunder=[]", "ratio 'r' needs .* at least one class"),
+        ("[[classes]]\ncode='a'\n[[ratios]]\nname='r'\nover=['a']\nunder=['b']", "ratio r: there is no class b"),
+        ("[[classes]]\ncode='a'\n[[ratios]]\nname='r'\nover=['a']\nunder=['a']", "ratio r: class a is listed twice"),
+        ("[[classes]]\ncode='a'\n[[ratios]]\nname=''\nover=['a']\nunder=['a']", "needs a name"),
     ],
 )
 def test_broken_files(tmp_path, text, message):
@@ -197,6 +245,12 @@ def test_broken_files(tmp_path, text, message):
 def test_no_file():
     with pytest.raises(InputError, match="no_such"):
         load_taxonomy("no_such")
+
+
+def test_a_ratio_is_given_once():
+    twice = (Ratio("r", ("a",), ("b",)), Ratio("r", ("b",), ("a",)))
+    with pytest.raises(InputError, match="ratio r is given twice"):
+        Taxonomy("t", ("a", "b"), (), ("#000000",) * 2, ("a", "b"), (), twice)
 
 
 def test_parts_of_different_length():

@@ -1,6 +1,8 @@
-"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, statistics, health, Grad-CAM."""
+"""From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, counts, statistics, Grad-CAM."""
 
 from smrjax.evaluate.by_fold import FoldScores, class_scores, fold_scores, mean_shares
+from smrjax.evaluate.correction import corrected_draws, corrected_shares
+from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.gradcam import gradcam, rescale, upsample
 from smrjax.evaluate.health import (
     effective_rank,
@@ -35,9 +37,11 @@ from smrjax.evaluate.statistics import cluster_bootstrap, holm, interval, paired
 from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, fit_svm_at, load_estimator, load_svm, save_svm
 from smrjax.evaluate.svm_grid import GRID, Grid
 from smrjax.evaluate.svm_model import SVMModel
+from smrjax.evaluate.wilson import cells_needed, wilson
 
 __all__ = [
     "GRID",
+    "DifferentialCount",
     "FoldScores",
     "Grid",
     "SVMModel",
@@ -45,10 +49,14 @@ __all__ = [
     "accuracy",
     "balanced_accuracy",
     "calibrate",
+    "cells_needed",
     "class_scores",
     "cluster_bootstrap",
     "compare_readouts",
     "confusion",
+    "corrected_draws",
+    "corrected_shares",
+    "differential_count",
     "effective_rank",
     "error_split",
     "expected_stage",
@@ -73,6 +81,7 @@ __all__ = [
     "paired_difference",
     "per_class",
     "quadratic_kappa",
+    "ratio",
     "rescale",
     "save_svm",
     "score_report",
@@ -83,4 +92,5 @@ __all__ = [
     "straightness",
     "upsample",
     "warnings_in_words",
+    "wilson",
 ]

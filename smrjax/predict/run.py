@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
-from smrjax.taxonomy import Taxonomy, for_classes, from_json, load_taxonomy, parse_lineages
+from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
+from smrjax.taxonomy.stored import from_json
 from smrjax.train.folder import read_json
 
 #: Blocks of options by which the runs that can predict are known, and how others are called.

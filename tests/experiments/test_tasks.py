@@ -90,3 +90,13 @@ def test_a_taxonomy_file_names_its_artefacts(tmp_path):
     own = load_taxonomy(path)
     assert own.artefacts == ("DIRT",)
     assert for_classes(["DIRT", "A"], own=own).artefacts == ("DIRT",) and for_classes(["A"], own=own).artefacts == ()
+
+
+def test_ratios_go_with_their_classes():
+    marrow = load_taxonomy("marrow15")
+    labels = np.arange(15, dtype=np.int32)
+    images = np.zeros((15, 2, 2, 3), np.uint8)
+    every = CellSet(images, labels, tuple("abcdefghijklmno"), marrow.classes, labels, None, None, "digest", "every")
+    left = choose(every, marrow, "neutrophilic")[1].ratios
+    assert [one.name.split()[0] for one in left] == ["immature", "proliferating"]
+    assert all({*one.over, *one.under} == set(marrow.lineages[0].classes) for one in left)
