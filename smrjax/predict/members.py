@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from smrjax.data.augment import dihedral
 from smrjax.encoders import ENCODERS
@@ -108,8 +109,9 @@ def make_embed(run: FinishedRun) -> Callable[[Any, jax.Array], jax.Array]:
         z, stages = model.apply(variables, pixels, train=False)
         if not stored:
             return z
-        # What frozen stages gave was kept in half precision, and the rest was trained on that.
-        kept = stages[model.stage_names[stored - 1]].astype(jnp.float16)
+        # What frozen stages gave was kept in half precision, and the rest was trained on that. The barrier keeps a
+        # compiler from leaving the rounding out.
+        kept = lax.optimization_barrier(stages[model.stage_names[stored - 1]].astype(jnp.float16))
         return model.clone(first_stage=stored).apply(variables, kept.astype(jnp.float32), train=False)[0]
 
     def embed(variables: Any, images: jax.Array) -> jax.Array:
