@@ -1,6 +1,14 @@
 """From arrays to numbers: the classifier on embeddings, scores, readouts of maturity, counts, statistics, Grad-CAM."""
 
 from smrjax.evaluate.by_fold import FoldScores, class_scores, fold_scores, mean_shares
+from smrjax.evaluate.calibration import (
+    brier_score,
+    calibration_report,
+    classwise_calibration_error,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+)
 from smrjax.evaluate.correction import corrected_draws, corrected_shares
 from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.gradcam import gradcam, rescale, upsample
@@ -48,9 +56,12 @@ __all__ = [
     "SVMResult",
     "accuracy",
     "balanced_accuracy",
+    "brier_score",
     "calibrate",
+    "calibration_report",
     "cells_needed",
     "class_scores",
+    "classwise_calibration_error",
     "cluster_bootstrap",
     "compare_readouts",
     "confusion",
@@ -59,6 +70,7 @@ __all__ = [
     "differential_count",
     "effective_rank",
     "error_split",
+    "expected_calibration_error",
     "expected_stage",
     "fit_svm",
     "fit_svm_at",
@@ -77,11 +89,13 @@ __all__ = [
     "mean_absolute_stage_error",
     "mean_shares",
     "misclassification_severity",
+    "negative_log_likelihood",
     "off_by_one_accuracy",
     "paired_difference",
     "per_class",
     "quadratic_kappa",
     "ratio",
+    "reliability",
     "rescale",
     "save_svm",
     "score_report",
