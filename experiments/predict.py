@@ -48,6 +48,8 @@ class Config:
     """Folders called like classes tell the true class of the images in them."""
     borderline: float = BORDERLINE
     """Flag cells whose two likeliest classes are adjacent stages with probabilities closer than this."""
+    within: float = 0.02
+    """How many cells must be counted is told for intervals no wider than this to either side."""
     batch: int = 128
     """Images at a time."""
     devices: int = 0
@@ -69,7 +71,7 @@ def main() -> None:
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
         seconds = predict(config, run, members, pictures, folder)
-        lines = report(folder, run, members, job, seconds=seconds, command=command(config))
+        lines = report(folder, run, job, within=config.within, seconds=seconds, command=command(config))
     print("\n".join(["", *lines]))
 
 
@@ -82,6 +84,8 @@ def check(config: Config) -> None:
     check_least({"--batch": (config.batch, 1), "--devices": (config.devices, 0)})
     if not 0 <= config.borderline <= 1:
         raise InputError(f"--borderline {config.borderline}: give a number from 0 to 1")
+    if not 0 < config.within < 1:
+        raise InputError(f"--within {config.within}: give a share between 0 and 1, as in 0.02 for two points")
     if not config.images:
         raise InputError("--images: name a folder, a manifest, or images")
 

@@ -1,5 +1,7 @@
 """A finished run as those who use it see it: its options, classes and folds, read from its folder alone."""
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,46 @@ def choose_folds(run: FinishedRun, fold: int | None) -> tuple[int, ...]:
         here = ", ".join(map(str, run.folds))
         raise InputError(f"--fold {fold}: is not among the finished folds of {run.folder}, which are {here}")
     return (fold,)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Cells of known class and what was said of them, C classes.
+
+    Attributes:
+        labels: Int[n].
+        predicted: Int[n].
+        probabilities: Float64[n, C].
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+
+
+def judged_cells(run: FinishedRun, folds: Sequence[int]) -> Judged:
+    """The test cells of some folds, each as the one network judged it that had not seen it.
+
+    Raises:
+        InputError: if a fold's ``predictions.csv`` is missing or is not what the run wrote.
+    """
+    rows = []
+    for fold in folds:
+        path = run.folder / f"fold_{fold}" / "predictions.csv"
+        try:
+            with open(path, newline="") as file:
+                rows += list(csv.DictReader(file))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); is the run whole?") from None
+    classes = run.taxonomy.classes
+    try:
+        labels, predicted = (
+            np.array([classes.index(row[name]) for row in rows], int) for name in ("true", "predicted")
+        )
+        probabilities = np.array([[float(row[f"p_{code}"]) for code in classes] for row in rows], np.float64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{run.folder}: its predictions.csv files are not whole ({error})") from None
+    return Judged(labels, predicted, probabilities.reshape(-1, len(classes)))
 
 
 def _taxonomy(folder: Path, config: dict[str, Any]) -> Taxonomy:
