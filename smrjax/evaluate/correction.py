@@ -5,6 +5,9 @@ import numpy as np
 #: Expectation-maximisation ends where no share changes by more than this in a step, or after so many steps.
 TOLERANCE, STEPS = 1e-7, 2000
 
+#: Of one draw among many, which lie further apart than that.
+DRAWN_TOLERANCE = 1e-5
+
 #: Added to every count before it is drawn anew: Jeffreys' prior of a multinomial distribution.
 JEFFREYS = 0.5
 
@@ -18,7 +21,8 @@ def corrected_shares(counts: np.ndarray, confusion: np.ndarray, *, prior: float 
     Where the inverse of A gives shares that are not negative, it gives these (Rogan & Gladen 1978 for two classes).
 
     A is learnt from test cells, and holds for other cells if they differ in nothing but their shares: the same stain,
-    the same microscope, no class unknown to the model.
+    the same microscope, no class unknown to the model. Shares from a model that confuses much are right on average but
+    scatter widely, and may then lie further off than raw counts; the interval of `differential_count` tells.
 
     Args:
         counts: Cells of each predicted class, Float[..., C].
@@ -43,7 +47,8 @@ def corrected_shares(counts: np.ndarray, confusion: np.ndarray, *, prior: float 
     seen = total[:, 0] > 0
     shares = np.full(flat.shape, np.nan)
     rates = rows / rows.sum(axis=1, keepdims=True)
-    shares[seen] = _likeliest(flat[seen] / total[seen], np.broadcast_to(rates, (int(seen.sum()), *rates.shape)))
+    rates = np.broadcast_to(rates, (int(seen.sum()), *rates.shape))
+    shares[seen] = _likeliest(flat[seen] / total[seen], rates, tolerance=TOLERANCE)
     return shares.reshape(counts.shape)
 
 
@@ -73,7 +78,8 @@ def corrected_draws(
     if counts.ndim != 1:
         raise ValueError(f"counts of shape {counts.shape}: draws are made for one list of counts at a time")
     rng = np.random.default_rng(seed)
-    return _likeliest(_dirichlet(rng, counts + JEFFREYS, draws), _dirichlet(rng, rows, draws))
+    drawn = _dirichlet(rng, counts + JEFFREYS, draws)
+    return _likeliest(drawn, _dirichlet(rng, rows, draws), tolerance=DRAWN_TOLERANCE)
 
 
 def _checked(counts: np.ndarray, confusion: np.ndarray, prior: float) -> tuple[np.ndarray, np.ndarray]:
@@ -97,12 +103,13 @@ def _dirichlet(rng: np.random.Generator, weights: np.ndarray, draws: int) -> np.
     return gamma / np.maximum(gamma.sum(axis=-1, keepdims=True), np.finfo(np.float64).tiny)
 
 
-def _likeliest(predicted: np.ndarray, rates: np.ndarray) -> np.ndarray:
+def _likeliest(predicted: np.ndarray, rates: np.ndarray, *, tolerance: float) -> np.ndarray:
     """Shares of greatest likelihood, by expectation-maximisation, many at once.
 
     Args:
         predicted: Shares of the predicted classes, Float[B, C].
         rates: Of predicting each class (column) for each true class (row), Float[B, C, C].
+        tolerance: See `TOLERANCE`.
 
     Returns:
         Float64[B, C].
@@ -118,6 +125,6 @@ def _likeliest(predicted: np.ndarray, rates: np.ndarray) -> np.ndarray:
         better = shares * np.einsum("bcj,bj->bc", rates, weight)
         better /= better.sum(axis=1, keepdims=True)
         found[going] = better
-        moves = np.abs(better - shares).max(axis=1) > TOLERANCE
+        moves = np.abs(better - shares).max(axis=1) > tolerance
         going, shares, predicted, rates = going[moves], better[moves], predicted[moves], rates[moves]
     return found
