@@ -18,6 +18,7 @@ from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
 from smrjax.data.sampling import pk_batches
+from smrjax.predict.stains import write_stain
 from smrjax.taxonomy.stored import to_json
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
@@ -95,6 +96,7 @@ def cross_validate(
 def _write_lasting(folder: Path, prepared: Prepared) -> None:
     """What all folds share and no checkpoint has: with it, a run's folder alone predicts on another machine."""
     write_json(folder / "taxonomy.json", to_json(prepared.taxonomy))
+    write_stain(folder / "stain.json", prepared.cells.images)
     if prepared.untrained is not None:
         write_arrays(folder / "untrained.npz", prepared.untrained)
 

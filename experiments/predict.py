@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import tyro
 from tqdm import tqdm
@@ -22,6 +23,7 @@ from smrjax.predict import answer
 from smrjax.predict.answers import BORDERLINE
 from smrjax.predict.members import Member, embedder, load_member
 from smrjax.predict.run import FinishedRun, choose_folds, open_run
+from smrjax.predict.stains import group_stains, read_stain, recolour
 from smrjax.predict.stream import predict_files
 from smrjax.predict.table import join_parts, to_table, write_part
 from smrjax.train.folder import locked
@@ -48,6 +50,8 @@ class Config:
     """Folders called like classes tell the true class of the images in them."""
     borderline: float = BORDERLINE
     """Flag cells whose two likeliest classes are adjacent stages with probabilities closer than this."""
+    stain: Literal["none", "reinhard"] = "none"
+    """reinhard: bring the colours of each slide (or folder: it must hold cells of all kinds) to those of the run's."""
     within: float = 0.02
     """How many cells must be counted is told for intervals no wider than this to either side."""
     batch: int = 128
@@ -67,7 +71,10 @@ def main() -> None:
     folds = choose_folds(run, config.fold)
     pictures = list_pictures(config.images, classes=run.taxonomy.classes if config.labels else ())
     members = [load_member(run, fold) for fold in folds]
-    job = Job.of(run, members, pictures, batch=config.batch, borderline=config.borderline)
+    if config.stain == "reinhard":
+        read_stain(run.folder)  # Before a folder is made: an older run has none.
+    options = {"batch": config.batch, "borderline": config.borderline, "stain": config.stain}
+    job = Job.of(run, members, pictures, **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
         seconds = predict(config, run, members, pictures, folder)
@@ -115,6 +122,10 @@ def predict(config: Config, run: FinishedRun, members: list[Member], pictures: l
                 raise Interrupted(go_on(command(config), config.out, folder))
 
         if left:
+            prepare = {}
+            if config.stain == "reinhard":
+                stains = group_stains(pictures, size=run.image_size, batch=config.batch)
+                prepare["prepare"] = recolour(left, stains, read_stain(run.folder))
             portions = predict_files(
                 [picture.path for picture in left],
                 embedder(run, members, devices_for(config.devices, config.batch)),
@@ -124,6 +135,7 @@ def predict(config: Config, run: FinishedRun, members: list[Member], pictures: l
                 batch=config.batch,
                 portion=batches,
                 on_images=on_images,
+                **prepare,
             )
             for number, (reasons, answers) in enumerate(portions, start=done):
                 some = pictures[number * rows : number * rows + len(reasons)]

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from experiments.runs import digest_of
 from smrjax.data.listing import Picture
@@ -30,10 +31,10 @@ class Job:
     images: str
     folds: tuple[int, ...]
     decision: str
-    options: tuple[tuple[str, float], ...]
+    options: tuple[tuple[str, Any], ...]
 
     @classmethod
-    def of(cls, run: FinishedRun, members: Sequence[Member], pictures: Sequence[Picture], **options: float) -> "Job":
+    def of(cls, run: FinishedRun, members: Sequence[Member], pictures: Sequence[Picture], **options: Any) -> "Job":
         """Of these members, images and options."""
         listing = hashlib.sha256(
             repr([tuple(vars(picture).values()) for picture in pictures]).encode("utf-8", "replace")

@@ -22,6 +22,7 @@ def predict_files(
     size: int,
     batch: int,
     portion: int,
+    prepare: Callable[[np.ndarray, int], np.ndarray] = lambda images, start: images,
     on_images: Callable[[int], object] = lambda count: None,
 ) -> Iterator[tuple[list[str], Answers]]:
     """Answers for image files, in order.
@@ -34,6 +35,7 @@ def predict_files(
         size: Pixels a side.
         batch: Images at a time, a multiple of the number of devices.
         portion: Batches after which embeddings are read and answers come.
+        prepare: (images of a batch UInt8[B, S, S, 3], number of its first file) -> the images that are embedded.
         on_images: Called with the number of images done since the last call.
 
     Yields:
@@ -60,8 +62,8 @@ def predict_files(
 
     # Closed at once where the caller stops: its threads would read on.
     with closing(read_images(paths, size=size, batch=batch)) as batches:
-        for images, words in batches:
-            under_way.append((embed(images), words))
+        for number, (images, words) in enumerate(batches):
+            under_way.append((embed(prepare(images, number * batch)), words))
             # One batch is computed while the next one is on its way.
             if len(under_way) > 1:
                 collect()
