@@ -42,8 +42,8 @@ class DataOptions:
     lineages: tuple[str, ...] = ()
     """Lineages, youngest stage first: neutrophil=PMY,MY,MMY,BNE,SNE erythroid=… By default the data's own."""
     taxonomy: Path | None = None
-    """TOML file with the classes' titles and colours and the lineages; see smrjax/taxonomies/. By default the one that
-    comes with smrjax and knows all classes, if there is one."""
+    """TOML file with the classes' titles and colours, the lineages, and the ratios that counts are to give; see
+    smrjax/taxonomies/. By default the one that comes with smrjax and knows all classes, if there is one."""
     severity_file: Path | None = None
     """CSV file with the severity of every error, 1 to 5, rows true and columns predicted; by default the one that comes
     with smrjax and knows all classes, if there is one."""
