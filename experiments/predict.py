@@ -77,8 +77,8 @@ def main() -> None:
     job = Job.of(run, members, pictures, **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
-        seconds = predict(config, run, members, pictures, folder)
-        lines = report(folder, run, job, within=config.within, seconds=seconds, command=command(config))
+        rate = predict(config, run, members, pictures, folder)
+        lines = report(folder, run, job, within=config.within, rate=rate, command=command(config))
     print("\n".join(["", *lines]))
 
 
@@ -97,11 +97,13 @@ def check(config: Config) -> None:
         raise InputError("--images: name a folder, a manifest, or images")
 
 
-def predict(config: Config, run: FinishedRun, members: list[Member], pictures: list[Picture], folder: Path) -> float:
+def predict(
+    config: Config, run: FinishedRun, members: list[Member], pictures: list[Picture], folder: Path
+) -> float | None:
     """Write ``predictions.csv`` and ``predictions.parquet``, from where an earlier call was stopped.
 
     Returns:
-        Seconds that it took, from the first image; 0 where there was nothing left to do.
+        Images a second, of those that were left to do, from files to tables; None where there were none.
 
     Raises:
         Interrupted: with the command that goes on, if the user stopped it; whole parts are on the disk.
@@ -142,7 +144,7 @@ def predict(config: Config, run: FinishedRun, members: list[Member], pictures: l
                 write_part(part_path(folder, number), to_table(some, reasons, answers, run.taxonomy))
         parts = [part_path(folder, number) for number in range(done_parts(folder))]
         join_parts(parts, folder / "predictions")
-    return time.perf_counter() - start if left else 0.0
+    return len(left) / (time.perf_counter() - start) if left else None
 
 
 def command(config: Config) -> str:

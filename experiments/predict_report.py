@@ -20,7 +20,7 @@ WARNING = "For research use only; not a medical device."
 FILES = ("predictions.csv", "predictions.parquet", "counts.csv", "ratios.csv", "summary.json")
 
 
-def report(folder: Path, run: FinishedRun, job: Job, *, within: float, seconds: float, command: str) -> list[str]:
+def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: float | None, command: str) -> list[str]:
     """Write ``counts.csv``, ``ratios.csv`` and ``summary.json``, which ends a prediction, and take its parts away.
 
     Args:
@@ -28,7 +28,7 @@ def report(folder: Path, run: FinishedRun, job: Job, *, within: float, seconds: 
         run: That was asked.
         job: What was done.
         within: See `smrjax.predict.counting.write_counts`.
-        seconds: That it took; 0 where nothing was left to do.
+        rate: Images a second; None where nothing was left to do.
         command: As it was called.
 
     Returns:
@@ -66,8 +66,7 @@ def report(folder: Path, run: FinishedRun, job: Job, *, within: float, seconds: 
             "expected_calibration_error": expected_calibration_error(tested.probabilities, tested.labels),
         },
         "labelled": _labelled(folder, found["true"], found["predicted"], taxonomy),
-        "seconds": seconds,
-        "images_per_second": total / seconds if seconds else None,
+        "images_per_second": rate,
         "options": dict(job.options) | {"within": within},
         "command": command,
         "versions": versions(),
@@ -103,7 +102,7 @@ def _labelled(folder: Path, true: np.ndarray, predicted: np.ndarray, taxonomy: T
 def _lines(summary: dict[str, Any], count: DifferentialCount | None, taxonomy: Taxonomy) -> list[str]:
     folds, total = summary["run"]["folds"], summary["images"]
     asked = f"fold {folds[0]}" if len(folds) == 1 else f"{len(folds)} folds"
-    speed = f", {summary['images_per_second']:.0f} images/s" if summary["seconds"] else ""
+    speed = f", {summary['images_per_second']:.0f} images/s" if summary["images_per_second"] else ""
     lines = [f"{summary['run']['title']}, {asked}: {total} images, {summary['unreadable']} unreadable{speed}"]
     if count is not None and count.total:
         lines.append(f"{'class':<10}{'cells':>8}{'share':>9}   {'95 %':<16}{'corrected':>10}   95 %")

@@ -13,8 +13,7 @@ from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.taxonomy.stored import from_json
 from smrjax.train.folder import read_json
 
-#: Blocks of options by which the runs that can predict are known, and how others are called.
-PREDICT = ("smr", "guides")
+#: Blocks of options by which runs are known that cannot predict, and what they are runs of.
 OTHERS = {"baselines": "experiments.baselines", "strategy": "experiments.strategies"}
 
 
@@ -53,12 +52,15 @@ def open_run(folder: Path) -> FinishedRun:
     Raises:
         InputError: if it is none of these, is not finished, or cannot be read.
     """
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: there is no run in it; give a folder like runs/smr/NAME, with a config.json")
-    config = read_json(folder / "config.json")
+    # Of a part of a run, such as a fold or a row of a table, the options lie above.
+    above = (place / "config.json" for place in (folder, *folder.resolve().parents[:2]))
+    found = next((path for path in above if path.is_file()), None)
+    config = read_json(found) if found else {}
     for block, module in OTHERS.items():
         if block in config:
             raise InputError(f"{folder}: is a run of {module}, which cannot predict; give one of experiments.smr")
+    if found != folder / "config.json":
+        raise InputError(f"{folder}: there is no run in it; give a folder like runs/smr/NAME, with a config.json")
     folds = finished_folds(folder)
     if not folds:
         inner = sorted(path.name for path in folder.iterdir() if path.is_dir() and finished_folds(path))

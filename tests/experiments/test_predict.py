@@ -214,6 +214,7 @@ BAD = {
     "an unfinished run": (["--run", "{begun}", "--images", "{slides}"], "no fold of this run is finished"),
     "a run of baselines": (["--run", "{baselines}", "--images", "{slides}"], "experiments.baselines"),
     "a run of strategies": (["--run", "{strategies}", "--images", "{slides}"], "experiments.strategies"),
+    "a row of strategies": (["--run", "{strategies}/net/random", "--images", "{slides}"], "experiments.strategies"),
     "a damaged fold": (["--run", "{damaged}", "--images", "{slides}"], "embeddings.npz"),
     "no stored stages": (["--run", "{bare}", "--images", "{slides}"], "--resume"),
     "results of others": (["--run", "{plain}", "--images", "{slides}", "--out", "{slides}"], "choose another --out"),
