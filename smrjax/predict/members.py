@@ -87,45 +87,57 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
         raise InputError(f"{folder}/embeddings.npz: lacks {error}; the run is of another version") from None
 
 
-def make_embed(run: FinishedRun) -> Callable[[Any, jax.Array], jax.Array]:
-    """The encoder of a run as its own folds were embedded: views, length one and half-precision features likewise.
+def make_parts(run: FinishedRun) -> tuple[Callable[[Any, jax.Array], jax.Array], Callable[[Any, jax.Array], jax.Array]]:
+    """The encoder of a run as its own folds were embedded, in two parts.
 
     Args:
         run: Finished.
 
     Returns:
-        ``embed(variables, images) -> Float32[B, D]`` for the variables of any `Member` and images UInt8[B, S, S, 3], to
-        be compiled once for all folds.
+        ``shared(variables, images)`` from images UInt8[B, S, S, 3] to their views, or to what stages computed
+        beforehand give for these, in half precision as in the training: [V, B, …], alike for all folds. And
+        ``own(variables, seen)`` from that to embeddings Float32[B, D], averaged over the views and of length one as
+        in the training. Variables are those of any `Member`.
     """
     options = run.config["encoder"]
     model = ENCODERS[options["encoder"]](
         embedding_dim=options["embedding_dim"], dtype=jnp.bfloat16 if options["bfloat16"] else jnp.float32
     )
     stored = options["frozen_stages"] if options["precompute"] else 0
-    views = VIEWS if run.config["run"]["tta"] else 1
+    rest = model.clone(first_stage=stored)
     scaled = unit if run.config["train"]["normalize"] else lambda z: z
 
-    def raw(variables: Any, pixels: jax.Array) -> jax.Array:
-        z, stages = model.apply(variables, pixels, train=False)
+    def shared(variables: Any, images: jax.Array) -> jax.Array:
+        views = jnp.stack([dihedral(images, k) for k in range(VIEWS if run.config["run"]["tta"] else 1)])
         if not stored:
-            return z
-        # What frozen stages gave was kept in half precision, and the rest was trained on that. The barrier keeps a
-        # compiler from leaving the rounding out.
-        kept = lax.optimization_barrier(stages[model.stage_names[stored - 1]].astype(jnp.float16))
-        return model.clone(first_stage=stored).apply(variables, kept.astype(jnp.float32), train=False)[0]
+            return views
 
-    def embed(variables: Any, images: jax.Array) -> jax.Array:
-        several = jnp.concatenate([dihedral(images, k) for k in range(views)])
-        z = scaled(raw(variables, several.astype(jnp.float32)))
-        return z if views == 1 else scaled(z.reshape(views, len(images), -1).mean(0))
+        def features(view: jax.Array) -> jax.Array:
+            _, stages = model.apply(variables, view.astype(jnp.float32), train=False)
+            return stages[model.stage_names[stored - 1]].astype(jnp.float16)
 
-    return embed
+        # The barrier keeps a compiler that sees both parts from leaving the rounding out.
+        return lax.optimization_barrier(_each(features, views))
+
+    def own(variables: Any, seen: jax.Array) -> jax.Array:
+        def one(view: jax.Array) -> jax.Array:
+            return scaled(rest.apply(variables, view.astype(jnp.float32), train=False)[0])
+
+        z = _each(one, seen)
+        return z[0] if len(z) == 1 else scaled(z.mean(0))
+
+    return shared, own
+
+
+def _each(function: Callable[[jax.Array], jax.Array], views: jax.Array) -> jax.Array:
+    """Of every view, one after another: eight times as many activations at once would not be quicker."""
+    return function(views[0])[None] if len(views) == 1 else lax.map(function, views)
 
 
 def embedder(
     run: FinishedRun, members: Sequence[Member], devices: Sequence[jax.Device]
 ) -> Callable[[np.ndarray], list[jax.Array]]:
-    """The encoders of some folds on the devices, one program for all.
+    """The encoders of some folds on the devices, one program for all; what folds share is computed once.
 
     Args:
         run: Finished.
@@ -137,11 +149,11 @@ def embedder(
         embeddings by every member; they are under way when it returns, and `fetch` waits for them.
     """
     variables = [parallel.replicate(member.variables, devices) for member in members]
-    embed = parallel.map_embed(make_embed(run), devices)
+    shared, own = (parallel.map_embed(part, devices) for part in make_parts(run))
 
     def embed_all(images: np.ndarray) -> list[jax.Array]:
-        shared = parallel.share(images, devices)
-        return [embed(one, shared) for one in variables]
+        seen = shared(variables[0], parallel.share(images, devices))
+        return [own(one, seen) for one in variables]
 
     return embed_all
 

@@ -234,7 +234,7 @@ def test_colours_are_brought_to_those_of_the_run(runs, slides, tmp_path):
         rows = rows_of(tmp_path / f"out of {name}" / "predictions.csv")
         predicted.append([rows[cell]["predicted"] for cell in sorted(rows)])
     own, blue, back = map(np.array, predicted)
-    assert (back == own).mean() > 0.6 > (blue == own).mean() + 0.1
+    assert (back == own).mean() > (blue == own).mean() + 0.3
 
 
 def test_a_run_folder_alone_is_enough(runs, slides, tmp_path, monkeypatch):
