@@ -18,9 +18,11 @@ from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
 from smrjax.data.sampling import pk_batches
+from smrjax.predict.stains import write_stain
+from smrjax.taxonomy.stored import to_json
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
-from smrjax.train.folder import locked, read_json, write_json
+from smrjax.train.folder import locked, read_json, write_arrays, write_json
 from smrjax.train.learner import Learner, Plan, build, embed_cells
 from smrjax.train.loop import Interrupted, train
 from smrjax.train.optimizer import adamw_cosine
@@ -65,6 +67,7 @@ def cross_validate(
             total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
         ) as bar,
     ):
+        _write_lasting(folder, prepared)
         for order, fold in enumerate(folds):
             target = folder / f"fold_{fold}"
             if not (target / "result.json").exists():
@@ -88,6 +91,14 @@ def cross_validate(
             blocks, prepared, learner, folder, folds[0], title
         )
     return summary
+
+
+def _write_lasting(folder: Path, prepared: Prepared) -> None:
+    """What all folds share and no checkpoint has: with it, a run's folder alone predicts on another machine."""
+    write_json(folder / "taxonomy.json", to_json(prepared.taxonomy))
+    write_stain(folder / "stain.json", prepared.cells.images)
+    if prepared.untrained is not None:
+        write_arrays(folder / "untrained.npz", prepared.untrained)
 
 
 def _learner(blocks: Blocks, prepared: Prepared, steps: int) -> Learner:

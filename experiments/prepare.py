@@ -53,7 +53,11 @@ class Blocks(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is read or built before a run folder is made, so that bad input leaves nothing behind."""
+    """Everything that is read or built before a run folder is made, so that bad input leaves nothing behind.
+
+    ``untrained`` are those of the encoder's variables that no checkpoint will have: stages computed beforehand, or all
+    where there is no epoch; None where there are none.
+    """
 
     cells: CellSet
     taxonomy: Taxonomy
@@ -66,6 +70,7 @@ class Prepared:
     model: Any
     variables: Any
     devices: list[jax.Device]
+    untrained: Any
 
 
 def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared:
@@ -154,11 +159,26 @@ def equip(
         blocks.run, cells.classes, map_sizes(model, variables, blocks.data.image_size, blocks.data.image_size)
     )
     views = of_images(cells.images, augmentation(options))
+    whole, untrained = variables, None
     if blocks.encoder.precompute:
         frozen = blocks.encoder.frozen_stages
         features, model, variables = precompute(cells, model, variables, frozen, blocks.data.cache)
         views = of_features(features)
-    return Prepared(cells, taxonomy, method, severity, severity_file, folds, parts, views, model, variables, devices)
+        untrained = {kind: {k: v for k, v in tree.items() if k not in variables[kind]} for kind, tree in whole.items()}
+    return Prepared(
+        cells,
+        taxonomy,
+        method,
+        severity,
+        severity_file,
+        folds,
+        parts,
+        views,
+        model,
+        variables,
+        devices,
+        untrained if options.epochs else whole,
+    )
 
 
 def augmentation(options: TrainOptions) -> Augmentation:

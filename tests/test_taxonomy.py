@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from smrjax.taxonomy import (
     load_taxonomy,
     parse_lineages,
 )
+from smrjax.taxonomy.stored import from_json, to_json
 
 # What a screen colour looks like without one kind of cone: Machado, Oliveira and Fernandes 2009, severity 1.0,
 # on linear RGB.
@@ -256,3 +258,13 @@ def test_a_ratio_is_given_once():
 def test_parts_of_different_length():
     with pytest.raises(InputError, match="one colour"):
         Taxonomy("t", ("a", "b"), (), ("#000000",), ("a", "b"))
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_stored_taxonomy_comes_back_whole(name):
+    taxonomy = load_taxonomy(name)
+    found = from_json(json.loads(json.dumps(to_json(taxonomy))))
+    assert found == taxonomy and hash(found) == hash(taxonomy)
+    for broken in ({}, [], None, to_json(taxonomy) | {"lineages": [{"name": "x"}]}):
+        with pytest.raises(InputError, match="another version"):
+            from_json(broken)

@@ -157,9 +157,18 @@ def _read_class_folders(folder: Path) -> list[Record]:
     return records
 
 
-def _read_manifest(path: Path) -> list[Record]:
-    if path.suffix.lower() != ".csv":
-        raise InputError(f"{path}: is neither a folder nor a .csv manifest")
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header; separated by commas, semicolons or tabs, with or without a mark of UTF-8.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        Rows by name of the column, names in lower case and stripped, as the values are.
+
+    Raises:
+        InputError: if it cannot be read, or has no rows.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -176,34 +185,49 @@ def _read_manifest(path: Path) -> list[Record]:
     if not rows:
         raise InputError(f"{path}: has no rows; write path,label in the first line and one line a cell")
     columns = {(name or "").strip().lower(): name for name in rows[0] if name is not None}
+    return [{clean: (row[name] or "").strip() for clean, name in columns.items()} for row in rows]
+
+
+def check_listed_once(names: Sequence[str], path: Path) -> None:
+    """Make sure that a manifest lists no cell twice.
+
+    Raises:
+        InputError: if it does.
+    """
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{path}: {name} is listed {times} times; list a cell once")
+
+
+def _read_manifest(path: Path) -> list[Record]:
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: is neither a folder nor a .csv manifest")
+    rows = read_table(path)
     for needed in ("path", "label"):
-        if needed not in columns:
+        if needed not in rows[0]:
             raise InputError(f"{path}: has no column {needed}; its first line must name path and label")
-    group_column = next((columns[name] for name in ("patient", "slide") if name in columns), None)
+    group_column = next((name for name in ("patient", "slide") if name in rows[0]), None)
     records = []
-    for number, row in enumerate(rows, start=2):
+    for number, cell in enumerate(rows, start=2):
         where = f"{path}, row {number}"
-        cell = {name: (row[name] or "").strip() for name in columns.values()}
-        name, label = cell[columns["path"]], cell[columns["label"]]
+        name, label = cell["path"], cell["label"]
         group = cell[group_column] if group_column else ""
         for what, value in (("path", name), ("label", label), (group_column, group or not group_column)):
             if not value:
                 raise InputError(f"{where}: no {what}; fill it in, in every row")
-        records.append(Record(name, os.path.join(path.parent, name), label, group, _fold(cell, columns, where)))
+        records.append(Record(name, os.path.join(path.parent, name), label, group, _fold(cell, where)))
         if not is_image(name):
             raise InputError(f"{where}: {name} is not an image ({', '.join(SUFFIXES)})")
         if not os.path.isfile(records[-1].path):
             raise InputError(f"{where}: there is no file {records[-1].path}; paths are relative to the manifest")
-    name, times = Counter(record.name for record in records).most_common(1)[0]
-    if times > 1:
-        raise InputError(f"{path}: {name} is listed {times} times; list a cell once")
+    check_listed_once([record.name for record in records], path)
     return records
 
 
-def _fold(cell: dict[str, str], columns: dict[str, str], where: str) -> int:
-    if "fold" not in columns:
+def _fold(cell: dict[str, str], where: str) -> int:
+    if "fold" not in cell:
         return -1
-    text = cell[columns["fold"]]
+    text = cell["fold"]
     if not text.isdecimal():
         raise InputError(f"{where}: fold {text!r} is not a number from 0; fill it in, in every row")
     return int(text)

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from smrjax.losses.affinities import joint_affinities, squared_distances
@@ -106,6 +105,9 @@ def fit(
     >>> print(f"{jnp.sqrt((embed(params, z) ** 2).sum(1).mean()):.3f}")
     1.000
     """
+    # Only here: reading cells along curves in the plane needs no optimiser.
+    import optax
+
     n = len(z)
     if n < 3:
         return params

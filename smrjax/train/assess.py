@@ -17,7 +17,7 @@ from smrjax.evaluate.scores import least_severe, macro_f1, misclassification_sev
 from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, save_svm
 from smrjax.method import Goal, place_of, read_maturity, smr
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import atomic
+from smrjax.train.folder import atomic, write_arrays
 
 #: Curves fitted to the class means of any method's embedding after its training: readout -> name in `CURVES`.
 AFTERWARDS = {"line": "svd", "bezier": "bezier"}
@@ -140,7 +140,8 @@ def assess_fold(
 
     Files: ``svm.skops`` and ``svm.npz``; ``embeddings.npz`` (all cells; part 0 trained on, 1 validation, 2 test);
     ``curves.npz`` (control points and targets by lineage, of the method's own curves or else of the lines fitted
-    afterwards; decision boundaries by readout and lineage); ``predictions.csv`` (test cells).
+    afterwards; decision boundaries by readout and lineage); ``reducer.npz`` (the network into the reduced space, where
+    the curves live there); ``predictions.csv`` (test cells).
 
     Args:
         folder: Of the fold.
@@ -200,6 +201,8 @@ def assess_fold(
                 for name, places in decision_boundaries(one, svm, taxonomy).items()
             },
         )
+    if shown and shown["reducer"]:
+        write_arrays(folder / "reducer.npz", shown["reducer"])
     save_svm(folder / "svm", svm)
     first = next(iter(readouts.values()), None)
     _write_predictions(folder / "predictions.csv", test, cells, taxonomy, predicted, probabilities, first)

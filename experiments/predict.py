@@ -1,0 +1,156 @@
+"""New cells by a finished run: ``python -m experiments.predict --run runs/smr/NAME --images slides``."""
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tqdm import tqdm
+
+from experiments.checks import check_least
+from experiments.predict_report import report
+from experiments.predict_work import Job, done_parts, go_on, open_out, part_path
+from experiments.prepare import devices_for
+from experiments.runtime import leave, prepare_jax, stop_flag
+from smrjax.data.cache import cache_root
+from smrjax.data.listing import Picture, list_pictures
+from smrjax.errors import InputError
+from smrjax.predict import answer
+from smrjax.predict.answers import BORDERLINE
+from smrjax.predict.members import Member, embedder, load_member
+from smrjax.predict.run import FinishedRun, choose_folds, open_run
+from smrjax.predict.stains import group_stains, read_stain, recolour
+from smrjax.predict.stream import predict_files
+from smrjax.predict.table import join_parts, to_table, write_part
+from smrjax.train.folder import locked
+from smrjax.train.loop import Interrupted
+
+#: Images after which answers are on the disk, or as many fewer as make whole batches.
+PORTION = 4096
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a prediction."""
+
+    run: Path
+    """Folder of a finished run of experiments.smr, or of one method of a run of experiments.guides."""
+    images: tuple[str, ...]
+    """Folders (searched with the folders in them), CSV manifests (path[,slide][,label]), image files, or patterns such
+    as 'slides/*/*.jpg': JPEG, PNG, TIFF, BMP, WebP."""
+    out: Path | None = None
+    """Folder of the results; by default a new one in RUN/predictions. One that was stopped is gone on with."""
+    fold: int | None = None
+    """Ask the network of this fold alone; by default those of all folds, as an ensemble."""
+    labels: bool = False
+    """Folders called like classes tell the true class of the images in them."""
+    borderline: float = BORDERLINE
+    """Flag cells whose two likeliest classes are adjacent stages with probabilities closer than this."""
+    stain: Literal["none", "reinhard"] = "none"
+    """reinhard: bring the colours of each slide (or folder: it must hold cells of all kinds) to those of the run's."""
+    within: float = 0.02
+    """How many cells must be counted is told for intervals no wider than this to either side."""
+    batch: int = 128
+    """Images at a time."""
+    devices: int = 0
+    """Use this many devices; 0 for all there are. On CPUs, that many are simulated."""
+    cache: Path | None = None
+    """Folder for compiled programs; by default smrjax in the user's cache folder."""
+
+
+def main() -> None:
+    """Predict, or go on with a prediction that was stopped."""
+    config = tyro.cli(Config, prog="python -m experiments.predict", description=__doc__)
+    check(config)
+    prepare_jax(config.devices, cache_root(config.cache) / "xla")
+    run = open_run(config.run)
+    folds = choose_folds(run, config.fold)
+    pictures = list_pictures(config.images, classes=run.taxonomy.classes if config.labels else ())
+    members = [load_member(run, fold) for fold in folds]
+    if config.stain == "reinhard":
+        read_stain(run.folder)  # Before a folder is made: an older run has none.
+    options = {"batch": config.batch, "borderline": config.borderline, "stain": config.stain}
+    job = Job.of(run, members, pictures, **options)
+    folder = open_out(config.out, config.run, config.images[0], job)
+    with locked(folder):
+        rate = predict(config, run, members, pictures, folder)
+        lines = report(folder, run, job, within=config.within, rate=rate, command=command(config))
+    print("\n".join(["", *lines]))
+
+
+def check(config: Config) -> None:
+    """Numbers and words that no prediction could work with.
+
+    Raises:
+        InputError: for the first one.
+    """
+    check_least({"--batch": (config.batch, 1), "--devices": (config.devices, 0)})
+    if not 0 <= config.borderline <= 1:
+        raise InputError(f"--borderline {config.borderline}: give a number from 0 to 1")
+    if not 0 < config.within < 1:
+        raise InputError(f"--within {config.within}: give a share between 0 and 1, as in 0.02 for two points")
+    if not config.images:
+        raise InputError("--images: name a folder, a manifest, or images")
+
+
+def predict(
+    config: Config, run: FinishedRun, members: list[Member], pictures: list[Picture], folder: Path
+) -> float | None:
+    """Write ``predictions.csv`` and ``predictions.parquet``, from where an earlier call was stopped.
+
+    Returns:
+        Images a second, of those that were left to do, from files to tables; None where there were none.
+
+    Raises:
+        Interrupted: with the command that goes on, if the user stopped it; whole parts are on the disk.
+    """
+    batches = max(PORTION // config.batch, 1)
+    rows = batches * config.batch
+    done = done_parts(folder)
+    left = pictures[done * rows :]
+    start = time.perf_counter()
+    with (
+        stop_flag() as should_stop,
+        tqdm(total=len(pictures), initial=len(pictures) - len(left), unit=" images", dynamic_ncols=True) as bar,
+    ):
+
+        def on_images(count: int) -> None:
+            bar.update(count)
+            if should_stop():
+                raise Interrupted(go_on(command(config), config.out, folder))
+
+        if left:
+            prepare = {}
+            if config.stain == "reinhard":
+                stains = group_stains(pictures, size=run.image_size, batch=config.batch)
+                prepare["prepare"] = recolour(left, stains, read_stain(run.folder))
+            portions = predict_files(
+                [picture.path for picture in left],
+                embedder(run, members, devices_for(config.devices, config.batch)),
+                [member.reader for member in members],
+                partial(answer, taxonomy=run.taxonomy, severity=run.severity, borderline=config.borderline),
+                size=run.image_size,
+                batch=config.batch,
+                portion=batches,
+                on_images=on_images,
+                **prepare,
+            )
+            for number, (reasons, answers) in enumerate(portions, start=done):
+                some = pictures[number * rows : number * rows + len(reasons)]
+                write_part(part_path(folder, number), to_table(some, reasons, answers, run.taxonomy))
+        parts = [part_path(folder, number) for number in range(done_parts(folder))]
+        join_parts(parts, folder / "predictions")
+    return len(left) / (time.perf_counter() - start) if left else None
+
+
+def command(config: Config) -> str:
+    """As it was called."""
+    return shlex.join(["python", "-m", "experiments.predict", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    leave(main)

@@ -1,0 +1,98 @@
+"""Answers as a table, the same in CSV and Parquet: one row an image, unreadable ones with their reason."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smrjax.data.listing import Picture
+from smrjax.predict.answers import Answers
+from smrjax.taxonomy import Taxonomy
+from smrjax.train.folder import atomic
+
+#: Columns of numbers, of `Answers` attributes.
+NUMBERS = ("t", "raw_t", "distance", "off_curve_ratio", "unfamiliar_ratio")
+FLAGS = ("borderline", "off_curve", "unfamiliar")
+
+
+def to_table(pictures: Sequence[Picture], reasons: Sequence[str], answers: Answers, taxonomy: Taxonomy) -> Any:
+    """A ``pyarrow.Table`` with a row an image, in their order.
+
+    Columns: path, group, true (null where unknown), predicted, second, p_CODE of every class, lineage, t, raw_t,
+    distance, off_curve_ratio, unfamiliar_ratio, borderline, off_curve, unfamiliar, unreadable, reason. What is not
+    known is null: maturity outside of lineages with a curve, all answers of an unreadable image, the reason of others.
+
+    Args:
+        pictures: N of them.
+        reasons: Why each cannot be read; empty where it can.
+        answers: Of the readable ones.
+        taxonomy: Of the run.
+    """
+    import pyarrow
+
+    good = np.array([not reason for reason in reasons], bool)
+    row_of = np.cumsum(good) - 1
+
+    def column(values: np.ndarray, kind: Any) -> Any:
+        """Values of the readable images as a column of all; null where not finite or unreadable."""
+        if not len(values):
+            return pyarrow.nulls(len(good), kind)
+        spread = values[np.maximum(row_of, 0)]
+        missing = ~good
+        if spread.dtype.kind == "f":
+            missing = missing | ~np.isfinite(spread)
+        return pyarrow.array(spread.tolist(), kind, mask=missing)
+
+    def words(values: Iterable[str]) -> Any:
+        return pyarrow.array([value or None for value in values], pyarrow.string())
+
+    def names(labels: np.ndarray, known: Sequence[str]) -> Any:
+        return column(np.array([*known, ""], object)[labels], pyarrow.string())
+
+    lineages = [line.name for line in taxonomy.lineages]
+    columns = {
+        "path": words(picture.name for picture in pictures),
+        "group": words(picture.group for picture in pictures),
+        "true": words(picture.true for picture in pictures),
+        "predicted": names(answers.predicted, taxonomy.classes),
+        "second": names(answers.second, taxonomy.classes),
+    }
+    columns |= {
+        f"p_{code}": column(answers.probabilities[:, i], pyarrow.float32()) for i, code in enumerate(taxonomy.classes)
+    }
+    # The place -1, of no lineage, names the empty word at the end.
+    columns["lineage"] = words(names(answers.lineage, lineages).to_pylist())
+    columns |= {name: column(getattr(answers, name), pyarrow.float32()) for name in NUMBERS}
+    columns |= {name: column(getattr(answers, name), pyarrow.bool_()) for name in FLAGS}
+    columns |= {"unreadable": pyarrow.array(~good), "reason": words(reasons)}
+    return pyarrow.table(columns)
+
+
+def write_part(path: Path, table: Any) -> None:
+    """Write one table as Parquet, atomically."""
+    from pyarrow import parquet
+
+    with atomic(path) as temporary:
+        parquet.write_table(table, temporary)
+
+
+def join_parts(parts: Sequence[Path], stem: Path) -> None:
+    """Write ``stem.parquet`` and ``stem.csv`` from parts in their order, a part in memory at a time."""
+    from pyarrow import csv, parquet
+
+    schema = parquet.read_schema(parts[0])
+    with atomic(stem.with_suffix(".parquet")) as columns, atomic(stem.with_suffix(".csv")) as rows:
+        with parquet.ParquetWriter(columns, schema) as one, csv.CSVWriter(rows, schema) as other:
+            for part in parts:
+                table = parquet.read_table(part)
+                one.write_table(table)
+                other.write_table(table)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Some columns of a Parquet file, nulls as None or NaN."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(path, columns=list(names))
+    return {name: table.column(name).to_numpy() for name in names}
