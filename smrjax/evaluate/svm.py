@@ -9,7 +9,8 @@ import numpy as np
 
 from smrjax.errors import InputError
 from smrjax.evaluate import svm_model
-from smrjax.evaluate.svm_grid import GRID, Grid, fit_temperature, gamma_unit, machine, search, thin
+from smrjax.evaluate.coupling import fit_sigmoids
+from smrjax.evaluate.svm_grid import GRID, Grid, gamma_unit, left_out, machine, search, thin
 from smrjax.evaluate.svm_model import BROKEN, SVMModel
 
 
@@ -52,9 +53,8 @@ def fit_svm_at(
     C: float,
     gamma: float,
     class_weight: str | None = "balanced",
-    temperature: float = 1.0,
 ) -> SVMResult:
-    """Fit at a given pair, as the monitor does between two grids.
+    """Fit at a given pair, as the monitor does between two grids; its probabilities are not calibrated.
 
     Args:
         embeddings: Float[n, D].
@@ -62,7 +62,6 @@ def fit_svm_at(
         C: See `Grid`.
         gamma: Absolute, as in `SVMResult`.
         class_weight: "balanced": C of a class is divided by its share; None: one C for all.
-        temperature: Of the probabilities; `fit_svm` fits it.
 
     Raises:
         ValueError: on arrays of the wrong shape, no cells, or embeddings that are not finite.
@@ -76,8 +75,7 @@ def fit_svm_at(
         order = np.argsort(y, kind="stable")
         z, y = z[order], y[order]
         fitted = machine("precomputed", C, class_weight).fit(svm_model.rbf_kernel(z, z, gamma=gamma), y)
-    model = svm_model.from_estimator(fitted, z[fitted.support_], gamma=gamma, temperature=temperature)
-    return SVMResult(C, gamma, None, None, model)
+    return SVMResult(C, gamma, None, None, svm_model.from_estimator(fitted, z[fitted.support_], gamma=gamma))
 
 
 def fit_svm(
@@ -94,8 +92,8 @@ def fit_svm(
 
     The choice is that of scikit-learn's ``GridSearchCV`` over ``SVC`` with ``StratifiedKFold(folds,
     shuffle=True, random_state=seed)``; of equal pairs, the smaller C, then the smaller gamma. Distances are
-    computed once, kernels once a gamma. The decisions of the left-out cells at the best pair give the
-    temperature of the probabilities.
+    computed once, kernels once a gamma. The decisions of the left-out cells at the best pair calibrate the
+    probabilities.
 
     Args:
         embeddings: Of the training part alone, Float[n, D].
@@ -117,36 +115,39 @@ def fit_svm(
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) == 1 or counts.max() == 1:
         C, gamma = grid.C[len(grid.C) // 2], gammas[len(gammas) // 2]
-        return _final(z, y, C, gamma, None, class_weight, temperature=1.0)
+        return _final(z, y, C, gamma, None, class_weight)
     rows = thin(y, grid.max_cells, folds, seed)
-    scores, decisions = search(z[rows], y[rows], grid.C, gammas, folds, seed, class_weight, workers)
+    scores = search(z[rows], y[rows], grid.C, gammas, folds, seed, class_weight, workers)
     # the order is C first, then gamma; sums in another order differ by less than this
     best = int(np.flatnonzero(scores.ravel() >= scores.max() - 1e-12)[0])
     C, gamma = grid.C[best // len(gammas)], gammas[best % len(gammas)]
-    left_out = np.isfinite(decisions[best]).all(axis=1)
+    pairs = left_out(z[rows], y[rows], C, gamma, folds, seed, class_weight, workers)
+    asked = np.isfinite(pairs).all(axis=1)
     truth = np.unique(y, return_inverse=True)[1][rows]
-    temperature = fit_temperature(decisions[best][left_out], truth[left_out])
-    return _final(z, y, C, gamma, float(scores.ravel()[best]), class_weight, temperature)
+    slope, offset = fit_sigmoids(pairs[asked], truth[asked], len(counts))
+    return _final(z, y, C, gamma, float(scores.ravel()[best]), class_weight, slope, offset)
 
 
 def calibrate(result: SVMResult, embeddings: np.ndarray, labels: np.ndarray) -> SVMResult:
-    """The same machine with its temperature fitted on other cells; predictions stay.
+    """The same machine with its probabilities fitted on other cells (`coupling.fit_sigmoids`); predictions stay.
 
     The cells on which the network was trained are often told apart without an error, folds or not, and the
-    temperature from `fit_svm` is then too low. The validation fold knows better.
+    probabilities from `fit_svm` are then too sure. The validation fold knows better.
 
     Args:
         result: The machine.
         embeddings: Of cells that neither the network nor the machine was fitted to, Float[n, D].
         labels: Int[n]; cells of classes that the machine does not know are left out. Where none are left, the
-            temperature stays.
+            probabilities stay.
     """
     z, y = _checked(embeddings, labels)
-    known = np.isin(y, result.model.classes)
-    if len(result.model.classes) == 1 or not known.any():
+    model = result.model
+    known = np.isin(y, model.classes)
+    if len(model.classes) == 1 or not known.any():
         return result
-    temperature = fit_temperature(result.decision(z[known]), np.searchsorted(result.model.classes, y[known]))
-    return replace(result, model=replace(result.model, temperature=temperature))
+    pairs, truth = svm_model.decide_pairs(model, z[known]), np.searchsorted(model.classes, y[known])
+    slope, offset = fit_sigmoids(pairs, truth, len(model.classes))
+    return replace(result, model=replace(model, slope=slope, offset=offset))
 
 
 def save_svm(stem: str | Path, result: SVMResult) -> tuple[Path, Path]:
@@ -207,7 +208,8 @@ def _final(
     gamma: float,
     cv_score: float | None,
     class_weight: str | None,
-    temperature: float,
+    slope: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
 ) -> SVMResult:
     if len(np.unique(y)) == 1:
         from sklearn.dummy import DummyClassifier
@@ -215,7 +217,7 @@ def _final(
         constant = DummyClassifier(strategy="most_frequent").fit(z, y)
         return SVMResult(C, gamma, cv_score, constant, svm_model.constant_model(int(y[0]), z.shape[1]))
     fitted = machine("rbf", C, class_weight, gamma=gamma).fit(z, y)
-    model = svm_model.from_estimator(fitted, z[fitted.support_], gamma=gamma, temperature=temperature)
+    model = svm_model.from_estimator(fitted, z[fitted.support_], gamma=gamma, slope=slope, offset=offset)
     return SVMResult(C, gamma, cv_score, fitted, model)
 
 

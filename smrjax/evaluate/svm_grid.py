@@ -43,30 +43,6 @@ def gamma_unit(embeddings: np.ndarray) -> float:
     return 1 / total if total > 0 else 1.0
 
 
-def fit_temperature(decisions: np.ndarray, truth: np.ndarray) -> float:
-    """Temperature T with the smallest cross-entropy of softmax(decisions / T).
-
-    One number cannot change the order of the classes (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks").
-
-    Args:
-        decisions: Of cells that were not trained on, Float[n, C].
-        truth: Column of the true class, Int[n].
-
-    Returns:
-        Between exp(-10) and exp(10).
-    """
-    from scipy.optimize import minimize_scalar
-
-    def cross_entropy(log_beta: float) -> float:
-        scaled = np.exp(log_beta) * decisions
-        top = scaled.max(axis=1)
-        log_sum = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float((log_sum - scaled[np.arange(len(truth)), truth]).mean())
-
-    return float(np.exp(-minimize_scalar(cross_entropy, bounds=(-10, 10), method="bounded").x))
-
-
 def machine(kernel: str, C: float, class_weight: str | None, **kernel_arguments: float) -> Any:
     """An ``SVC`` that is not fitted yet, with the options that all machines here share."""
     from sklearn.svm import SVC
@@ -95,7 +71,7 @@ def search(
     seed: int,
     class_weight: str | None,
     workers: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Score every pair on left-out cells.
 
     Args:
@@ -109,12 +85,68 @@ def search(
         workers: Threads; libsvm runs outside the interpreter's lock.
 
     Returns:
-        Macro-F averaged over the folds, Float[C, gamma], and the decisions of the left-out cells,
-        Float[C x gamma, n, classes], NaN for cells that were never left out.
+        Macro-F averaged over the folds, Float[C, gamma].
     """
+    order, parts = _parts(y, folds, seed)
+    z, index = z[order], np.unique(y, return_inverse=True)[1][order]
+    scores = np.zeros((len(parts), len(Cs), len(gammas)))
+    d2 = svm_model.squared_distances(z, z)
+    kernel = np.empty_like(d2)
+
+    def one_fold(fold: int, g: int) -> None:
+        train, test = parts[fold]
+        seen, unseen = kernel[np.ix_(train, train)], kernel[np.ix_(test, train)]
+        for c, C in enumerate(Cs):
+            values = svm_model.class_decisions(_fit_and_ask(seen, unseen, index[train], C, class_weight), index[-1] + 1)
+            scores[fold, c, g] = macro_f1(index[test], values.argmax(axis=1))
+
+    with ThreadPoolExecutor(workers) as pool:
+        for g, gamma in enumerate(gammas):
+            np.exp(np.multiply(d2, -gamma, out=kernel), out=kernel)
+            list(pool.map(one_fold, range(len(parts)), [g] * len(parts)))
+    return scores.mean(axis=0)
+
+
+def left_out(
+    z: np.ndarray, y: np.ndarray, C: float, gamma: float, folds: int, seed: int, class_weight: str | None, workers: int
+) -> np.ndarray:
+    """What the machines of the folds at one pair say of the cells that they were not fitted to.
+
+    Args:
+        z: See `search`, as all others.
+        y: See `search`.
+        C: Chosen.
+        gamma: Chosen, absolute.
+        folds: See `search`.
+        seed: See `search`.
+        class_weight: See `search`.
+        workers: See `search`.
+
+    Returns:
+        Decision value of every pair of classes, Float[n, classes (classes - 1) / 2]; NaN for cells that were never left
+        out.
+    """
+    order, parts = _parts(y, folds, seed)
+    z, index = z[order], np.unique(y, return_inverse=True)[1][order]
+    kernel = svm_model.rbf_kernel(z, z, gamma=gamma)
+    n_classes = int(index[-1]) + 1
+    decisions = np.full((len(y), n_classes * (n_classes - 1) // 2), np.nan)
+
+    def one_fold(part: tuple[np.ndarray, np.ndarray]) -> None:
+        train, test = part
+        seen, unseen = kernel[np.ix_(train, train)], kernel[np.ix_(test, train)]
+        decisions[order[test]] = _fit_and_ask(seen, unseen, index[train], C, class_weight)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(one_fold, parts))
+    return decisions
+
+
+def _parts(y: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """The order of cells by class, and of each fold the places in it to fit to and to leave out, ascending."""
     from sklearn.model_selection import StratifiedKFold
 
-    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    index, counts = np.unique(y, return_inverse=True, return_counts=True)[1:]
     # sorted by class, a pair of classes is two blocks of the kernel: 15 to 20 % faster, and the same machines,
     # because libsvm groups by class itself and the order within a class stays
     order = np.argsort(index, kind="stable")
@@ -123,25 +155,12 @@ def search(
     single = np.flatnonzero(counts[index] == 1)
     folds = int(min(folds, counts[counts > 1].min()))
     splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(several, y[several])
-    parts = [(np.sort(rank[np.r_[several[a], single]]), np.sort(rank[several[b]])) for a, b in splits]
-    z, index = z[order], index[order]
-    scores = np.zeros((folds, len(Cs), len(gammas)))
-    decisions = np.full((len(Cs), len(gammas), len(y), len(classes)), np.nan)
-    d2 = svm_model.squared_distances(z, z)
-    kernel = np.empty_like(d2)
+    return order, [(np.sort(rank[np.r_[several[a], single]]), np.sort(rank[several[b]])) for a, b in splits]
 
-    def one_fold(fold: int, g: int) -> None:
-        train, test = parts[fold]
-        seen, unseen = kernel[np.ix_(train, train)], kernel[np.ix_(test, train)]
-        for c, C in enumerate(Cs):
-            fitted = machine("precomputed", C, class_weight).fit(seen, index[train])
-            pairs = svm_model.pair_decisions(unseen[:, fitted.support_], *svm_model.pair_arrays(fitted))
-            values = svm_model.class_decisions(pairs, len(classes))
-            decisions[c, g, test] = values
-            scores[fold, c, g] = macro_f1(index[test], values.argmax(axis=1))
 
-    with ThreadPoolExecutor(workers) as pool:
-        for g, gamma in enumerate(gammas):
-            np.exp(np.multiply(d2, -gamma, out=kernel), out=kernel)
-            list(pool.map(one_fold, range(folds), [g] * folds))
-    return scores.mean(axis=0), decisions[:, :, rank].reshape(-1, len(y), len(classes))
+def _fit_and_ask(
+    seen: np.ndarray, unseen: np.ndarray, index: np.ndarray, C: float, class_weight: str | None
+) -> np.ndarray:
+    """Decisions of pairs, of cells with one kernel row each, by a machine fitted to others."""
+    fitted = machine("precomputed", C, class_weight).fit(seen, index)
+    return svm_model.pair_decisions(unseen[:, fitted.support_], *svm_model.pair_arrays(fitted))

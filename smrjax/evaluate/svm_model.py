@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
+from smrjax.evaluate.coupling import couple, sigmoid
 
 #: What reading a file that is absent, cut short or of another kind may raise.
 BROKEN = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError)
@@ -28,7 +29,8 @@ class SVMModel:
             their order.
         intercept: Float64[C(C-1)/2], pairs in the order (0,1), (0,2), ..., (1,2), ...
         gamma: Of the kernel exp(-gamma |x-y|^2).
-        temperature: Divides the decision values before the softmax that turns them into probabilities.
+        slope: Of each pair's sigmoid from decision value to probability, Float64[C(C-1)/2], above zero.
+        offset: Of the same, Float64[C(C-1)/2]; see `coupling.fit_sigmoids`.
     """
 
     classes: np.ndarray
@@ -37,7 +39,8 @@ class SVMModel:
     dual_coef: np.ndarray
     intercept: np.ndarray
     gamma: float
-    temperature: float = 1.0
+    slope: np.ndarray
+    offset: np.ndarray
 
 
 def pair_arrays(estimator: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,14 +50,22 @@ def pair_arrays(estimator: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return sign * estimator.dual_coef_, estimator.n_support_, sign * estimator.intercept_
 
 
-def from_estimator(estimator: Any, support_vectors: np.ndarray, *, gamma: float, temperature: float = 1.0) -> SVMModel:
+def from_estimator(
+    estimator: Any,
+    support_vectors: np.ndarray,
+    *,
+    gamma: float,
+    slope: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+) -> SVMModel:
     """The arrays of a fitted scikit-learn ``SVC``, with an RBF or a precomputed kernel.
 
     Args:
         estimator: The fitted machine.
         support_vectors: Float[S, D], the training embeddings at ``estimator.support_``.
         gamma: Of its kernel.
-        temperature: See `SVMModel`.
+        slope: See `SVMModel`; ones if None.
+        offset: See `SVMModel`; zeros if None.
     """
     dual_coef, n_support, intercept = pair_arrays(estimator)
     return SVMModel(
@@ -64,7 +75,8 @@ def from_estimator(estimator: Any, support_vectors: np.ndarray, *, gamma: float,
         dual_coef=dual_coef,
         intercept=intercept,
         gamma=gamma,
-        temperature=temperature,
+        slope=np.ones(len(intercept)) if slope is None else slope,
+        offset=np.zeros(len(intercept)) if offset is None else offset,
     )
 
 
@@ -77,6 +89,8 @@ def constant_model(label: int, dimensions: int) -> SVMModel:
         dual_coef=np.zeros((0, 0)),
         intercept=np.zeros(0),
         gamma=1.0,
+        slope=np.zeros(0),
+        offset=np.zeros(0),
     )
 
 
@@ -170,14 +184,29 @@ def decision(model: SVMModel, z: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: where the dimension is not that of the training embeddings.
     """
+    return class_decisions(decide_pairs(model, z), len(model.classes))
+
+
+def decide_pairs(model: SVMModel, z: np.ndarray) -> np.ndarray:
+    """Decision value of every pair of classes, as `pair_decisions`, for any number of cells.
+
+    Args:
+        model: The machine.
+        z: Embeddings, Float[n, D].
+
+    Returns:
+        Float64[n, C(C-1)/2].
+
+    Raises:
+        ValueError: where the dimension is not that of the training embeddings.
+    """
     z = np.asarray(z, np.float64)
     if z.ndim != 2 or z.shape[1] != model.support_vectors.shape[1]:
         raise ValueError(f"embeddings of shape {z.shape}, expected (n, {model.support_vectors.shape[1]})")
-    out = np.zeros((len(z), len(model.classes)))
+    out = np.zeros((len(z), len(model.intercept)))
     for start in range(0, len(z), CHUNK):
         kernel = rbf_kernel(z[start : start + CHUNK], model.support_vectors, gamma=model.gamma)
-        pairs = pair_decisions(kernel, model.dual_coef, model.n_support, model.intercept)
-        out[start : start + CHUNK] = class_decisions(pairs, len(model.classes))
+        out[start : start + CHUNK] = pair_decisions(kernel, model.dual_coef, model.n_support, model.intercept)
     return out
 
 
@@ -186,14 +215,12 @@ def predict(model: SVMModel, z: np.ndarray) -> np.ndarray:
     return model.classes[decision(model, z).argmax(axis=1)]
 
 
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis; no overflow."""
-    e = np.exp(values - values.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 def probabilities(model: SVMModel, z: np.ndarray, *, n_classes: int | None = None) -> np.ndarray:
-    """Class probabilities: softmax(decision / temperature), so the most probable class is the predicted one.
+    """Class probabilities: each pair's sigmoid, coupled (`coupling.couple`); the predicted class has the highest.
+
+    Votes, by which scikit-learn and the papers decide, say no more than which class wins how many pairs; values made
+    of them hardly differ between sure and doubtful cells. Where the class with the most votes is not the likeliest of
+    the coupled ones, as for some cells between two classes, the two exchange their probabilities.
 
     Args:
         model: The machine.
@@ -204,7 +231,14 @@ def probabilities(model: SVMModel, z: np.ndarray, *, n_classes: int | None = Non
     Returns:
         Float64[n, n_classes or C], rows sum to 1.
     """
-    p = softmax(decision(model, z) / model.temperature)
+    pairs, c = decide_pairs(model, z), len(model.classes)
+    p = np.ones((len(pairs), c))
+    for start in range(0, len(pairs) if c > 1 else 0, CHUNK):
+        some = pairs[start : start + CHUNK]
+        own, rows = couple(sigmoid(model.slope * some + model.offset), c), np.arange(len(some))
+        voted, likeliest = class_decisions(some, c).argmax(axis=1), own.argmax(axis=1)
+        own[rows, voted], own[rows, likeliest] = own[rows, likeliest], own[rows, voted]
+        p[start : start + CHUNK] = own
     if n_classes is None:
         return p
     wide = np.zeros((len(p), n_classes))
@@ -222,13 +256,14 @@ def load_model(path: Path) -> SVMModel:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in names}
-        model = SVMModel(**arrays | {name: float(arrays[name]) for name in ("gamma", "temperature")})
+        model = SVMModel(**arrays | {"gamma": float(arrays["gamma"])})
     except BROKEN as error:
         raise InputError(f"cannot read {path} as a support vector machine ({error}); save it again") from error
     c, s = len(model.classes), len(model.support_vectors)
-    shapes = [model.dual_coef.shape, model.intercept.shape, model.n_support.shape]
-    consistent = shapes == [(c - 1, s), (c * (c - 1) // 2,), (c,)] and model.n_support.sum() == s
+    pairs = c * (c - 1) // 2
+    shapes = [getattr(model, name).shape for name in ("dual_coef", "n_support", "intercept", "slope", "offset")]
+    consistent = shapes == [(c - 1, s), (c,), *[(pairs,)] * 3] and model.n_support.sum() == s
     finite = all(np.isfinite(getattr(model, name)).all() for name in names)
-    if not (consistent and finite and model.temperature > 0):
+    if not (consistent and finite and (model.slope > 0).all()):
         raise InputError(f"{path} does not hold a whole support vector machine; save it again")
     return model

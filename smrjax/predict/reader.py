@@ -26,7 +26,7 @@ class Reader:
     """What turns the embeddings of one fold's encoder into readings; D dimensions.
 
     Attributes:
-        svm: The classifier; its temperature, fitted on the validation part, calibrates the probabilities.
+        svm: The classifier, with probabilities calibrated on the validation part.
         n_classes: C.
         curves: Control points by lineage, Float[pieces, degree + 1, D], or of the reduced space where there is a
             reducer; empty where no lineage has an order.

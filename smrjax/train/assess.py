@@ -159,7 +159,7 @@ def assess_fold(
     """
     train, validation, test = rows
     y = cells.labels
-    # The training part is better known to the network than new cells are: its temperature would be too sure.
+    # The training part is better known to the network than new cells are: it would make the machine too sure.
     svm = calibrate(fit_svm(z[train], y[train], seed=seed), z[validation], y[validation])
     probabilities = svm.probabilities(z, n_classes=len(taxonomy.classes))
     decisions = {"likeliest": svm.predict(z)}

@@ -67,7 +67,11 @@ def test_incomplete_arrays_are_refused(fitted, tmp_path):
     save_svm(tmp_path / "x", result)
     with np.load(tmp_path / "x.npz") as stored:
         arrays = dict(stored)
-    for change in ({"temperature": np.array(0.0)}, {"intercept": np.zeros(99)}, {"gamma": np.array(np.nan)}):
+    pairs = len(arrays["slope"])
+    changes = [{"offset": np.zeros(pairs + 1)}, {"intercept": np.zeros(99)}, {"gamma": np.array(np.nan)}]
+    if pairs:
+        changes.append({"slope": np.zeros(pairs)})
+    for change in changes:
         np.savez(tmp_path / "x.npz", **arrays | change)
         with pytest.raises(InputError, match="whole"):
             load_svm(tmp_path / "x")
