@@ -14,6 +14,7 @@ from smrjax.data import CellSet
 from smrjax.errors import InputError
 from smrjax.losses.tsne import init_network
 from smrjax.predict import make_reader, read
+from smrjax.predict import reader as reader_module
 from smrjax.predict.members import load_reader
 from smrjax.predict.reader import distance_to
 from smrjax.taxonomy import Lineage, for_classes
@@ -71,6 +72,17 @@ def test_few_training_cells_and_no_validation_cells(cells, reader):
     assert few.unfamiliar == few.off_curve["abc"] == np.inf
     np.testing.assert_array_equal(read(few, z[:9]).unfamiliar, 0)
     np.testing.assert_allclose(distance_to(z[:3], z[:9]), brute(z[:3], z[:9], 3), rtol=1e-5, atol=1e-7)
+
+
+def test_of_many_training_cells_some_are_kept(cells, reader, monkeypatch):
+    """Every fourth here; limits follow from distances to those, of every fourth validation cell."""
+    monkeypatch.setattr(reader_module, "KEPT", 25)
+    z, labels = cells[0][:194], cells[1][:194]
+    part = np.repeat([0, 1], 97)
+    how = {"curves": reader.curves, "reducer": {}, "lineages": {"abc": np.array([0, 2, 3])}}
+    few = make_reader(reader.svm, 4, embeddings=z, labels=labels, part=part, **how)
+    np.testing.assert_array_equal(few.training, z[:97:4])
+    assert few.unfamiliar == pytest.approx(np.quantile(brute(z[:97:4], z[97::4], 5), 0.99), rel=1e-6)
 
 
 def test_cells_that_are_all_alike_make_anything_else_unfamiliar(reader):
