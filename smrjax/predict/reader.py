@@ -10,9 +10,9 @@ from smrjax.curves import Curve
 from smrjax.evaluate.svm_model import SVMModel, probabilities, squared_distances
 from smrjax.method import read_maturity
 
-#: A cell is as far from the training embeddings as from the nearest but so many of them (Sun et al. 2022 take the k-th
-#: nearest, too): a single odd one among them, or a wrong label, makes nothing familiar.
-NEIGHBOURS = 5
+#: A cell is as far from the training embeddings as from the k-th nearest of them (Sun et al. 2022, whose k is larger,
+#: for many more cells): a single odd one among them makes nothing familiar. From 1 to 10, k hardly mattered on pbc.
+NEIGHBOURS = 3
 #: So many training embeddings are kept, evenly spread over them as they are listed, class by class in most sets: new
 #: cells and validation cells alike are far or near to these (1 % was enough for Sun et al.), and more would cost time.
 KEPT = 20_000
@@ -137,7 +137,7 @@ def distance_to(training: np.ndarray, z: np.ndarray) -> np.ndarray:
 
     Example:
         >>> distance_to(np.arange(9.0)[:, None], np.array([[0.0], [4.0]])).tolist()
-        [4.0, 2.0]
+        [2.0, 1.0]
     """
     nearest = min(NEIGHBOURS, len(training)) - 1
     found, rows = np.zeros(len(z)), max(PAIRS // len(training), 1)

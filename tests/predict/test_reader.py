@@ -32,7 +32,7 @@ def brute(training, z, nth):
 def test_limits_leave_one_validation_cell_in_a_hundred_beyond(cells, reader):
     """Distances to the training part pair by pair, to a straight line in closed form."""
     z, labels, part = cells
-    away = brute(z[part == 0], z[part == 1], 5)
+    away = brute(z[part == 0], z[part == 1], 3)
     assert reader.unfamiliar == pytest.approx(np.quantile(away, 0.99), rel=1e-6)
     line = z[(part == 1) & (labels != 1)].astype(float)
     along = np.clip(line[:, 0] / 2, 0, 1)
@@ -48,7 +48,7 @@ def test_readings_of_new_cells(cells, reader):
     np.testing.assert_allclose(found.probabilities.sum(1), 1)
     np.testing.assert_allclose(found.raw_t["abc"], z[:, 0] / 2, atol=1e-5)
     np.testing.assert_allclose(found.off_curve["abc"], found.distance["abc"] / reader.off_curve["abc"])
-    np.testing.assert_allclose(found.unfamiliar, brute(cells[0][cells[2] == 0], z, 5) / reader.unfamiliar, rtol=1e-6)
+    np.testing.assert_allclose(found.unfamiliar, brute(cells[0][cells[2] == 0], z, 3) / reader.unfamiliar, rtol=1e-6)
     assert set(found.raw_t) == {"abc"}
 
 
@@ -82,7 +82,7 @@ def test_of_many_training_cells_some_are_kept(cells, reader, monkeypatch):
     how = {"curves": reader.curves, "reducer": {}, "lineages": {"abc": np.array([0, 2, 3])}}
     few = make_reader(reader.svm, 4, embeddings=z, labels=labels, part=part, **how)
     np.testing.assert_array_equal(few.training, z[:97:4])
-    assert few.unfamiliar == pytest.approx(np.quantile(brute(z[:97:4], z[97::4], 5), 0.99), rel=1e-6)
+    assert few.unfamiliar == pytest.approx(np.quantile(brute(z[:97:4], z[97::4], 3), 0.99), rel=1e-6)
 
 
 def test_cells_that_are_all_alike_make_anything_else_unfamiliar(reader):
