@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import jax
 import tyro
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ from smrjax.train.folder import locked
 from smrjax.train.loop import Interrupted
 
 #: Images after which answers are on the disk, or as many fewer as make whole batches.
-PORTION = 4096
+PORTION = 1024
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def main() -> None:
     prepare_jax(config.devices, cache_root(config.cache) / "xla")
     run = open_run(config.run)
     folds = choose_folds(run, config.fold)
+    devices = devices_for(config.devices, config.batch)
     pictures = list_pictures(config.images, classes=run.taxonomy.classes if config.labels else ())
     members = [load_member(run, fold) for fold in folds]
     if config.stain == "reinhard":
@@ -77,7 +79,7 @@ def main() -> None:
     job = Job.of(run, members, pictures, **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
-        rate = predict(config, run, members, pictures, folder)
+        rate = predict(config, run, members, pictures, devices, folder)
         lines = report(folder, run, job, within=config.within, rate=rate, command=command(config))
     print("\n".join(["", *lines]))
 
@@ -98,9 +100,22 @@ def check(config: Config) -> None:
 
 
 def predict(
-    config: Config, run: FinishedRun, members: list[Member], pictures: list[Picture], folder: Path
+    config: Config,
+    run: FinishedRun,
+    members: list[Member],
+    pictures: list[Picture],
+    devices: list[jax.Device],
+    folder: Path,
 ) -> float | None:
     """Write ``predictions.csv`` and ``predictions.parquet``, from where an earlier call was stopped.
+
+    Args:
+        config: Options.
+        run: That is asked.
+        members: Its folds.
+        pictures: All images.
+        devices: On which they are embedded.
+        folder: Of the prediction.
 
     Returns:
         Images a second, of those that were left to do, from files to tables; None where there were none.
@@ -130,7 +145,7 @@ def predict(
                 prepare["prepare"] = recolour(left, stains, read_stain(run.folder))
             portions = predict_files(
                 [picture.path for picture in left],
-                embedder(run, members, devices_for(config.devices, config.batch)),
+                embedder(run, members, devices),
                 [member.reader for member in members],
                 partial(answer, taxonomy=run.taxonomy, severity=run.severity, borderline=config.borderline),
                 size=run.image_size,

@@ -169,11 +169,12 @@ def test_stopped_and_gone_on_with_equals_uninterrupted(runs, slides, tmp_path, m
     assert f"--out {folder}" in capsys.readouterr().err
     parts = sorted(path.name for path in (folder / "parts").iterdir())
     assert parts == ["000000.parquet", "000001.parquet"] and not (folder / "predictions.csv").exists()
-    before = (folder / "parts" / parts[0]).stat().st_mtime_ns
-    seen = []
-    monkeypatch.setattr(predict, "part_path", lambda place, n, real=predict.part_path: seen.append(n) or real(place, n))
+    asked_for, real = [], predict.predict_files
+    monkeypatch.setattr(
+        predict, "predict_files", lambda paths, *rest, **how: asked_for.append(paths) or real(paths, *rest, **how)
+    )
     call(predict, *words)
-    assert before and 0 not in seen[: seen.index(2)]
+    assert len(asked_for[0]) == 300 - 2 * 64
     assert (folder / "predictions.csv").read_text() == (tmp_path / "whole" / "predictions.csv").read_text()
     assert not (folder / "parts").exists()
     # A finished one is left alone: the next has a folder of its own.
@@ -266,6 +267,10 @@ BAD = {
     "a row of strategies": (["--run", "{strategies}/net/random", "--images", "{slides}"], "experiments.strategies"),
     "a damaged fold": (["--run", "{damaged}", "--images", "{slides}"], "embeddings.npz"),
     "no stored stages": (["--run", "{bare}", "--images", "{slides}"], "--resume"),
+    "an uneven batch": (
+        ["--run", "{plain}", "--images", "{slides}", "--devices", "4", "--batch", "6"],
+        "evenly over 4",
+    ),
     "results of others": (["--run", "{plain}", "--images", "{slides}", "--out", "{slides}"], "choose another --out"),
 }
 
@@ -285,9 +290,10 @@ def test_bad_input_is_said_in_one_line(case, runs, slides, capsys, tmp_path):
     (tmp_path / "damaged" / "fold_0" / "embeddings.npz").write_bytes(b"PK")
     (tmp_path / "bare" / "untrained.npz").unlink()
     words, expected = BAD[case]
-    before = sorted(slides.parent.rglob("*"))
+    kept = [slides.parent, runs / "plain"]
+    before = [sorted(place.rglob("*")) for place in kept]
     assert expected in refused(capsys, *(word.format(**places) for word in words))
-    assert sorted(slides.parent.rglob("*")) == before
+    assert [sorted(place.rglob("*")) for place in kept] == before
 
 
 def test_another_job_does_not_go_on_with_a_stopped_one(runs, slides, tmp_path, capsys):
