@@ -27,6 +27,7 @@ from smrjax.predict.run import FinishedRun, choose_folds, open_run
 from smrjax.predict.stains import group_stains, read_stain, recolour
 from smrjax.predict.stream import predict_files
 from smrjax.predict.table import join_parts, to_table, write_part
+from smrjax.taxonomy import load_taxonomy
 from smrjax.train.folder import locked
 from smrjax.train.loop import Interrupted
 
@@ -47,8 +48,10 @@ class Config:
     """Folder of the results; by default a new one in RUN/predictions. One that was stopped is gone on with."""
     fold: int | None = None
     """Ask the network of this fold alone; by default those of all folds, as an ensemble."""
-    labels: bool = False
-    """Folders called like classes tell the true class of the images in them."""
+    labels: str = ""
+    """Taxonomy of labels that images come with: run for the run's own, marrow15, marrow21, pbc or a TOML file. Folders
+    called like its classes then tell the class of the images in them; a manifest's labels are read by it in any case,
+    by default by the run's own."""
     borderline: float = BORDERLINE
     """Flag cells whose two likeliest classes are adjacent stages with probabilities closer than this."""
     stain: Literal["none", "reinhard"] = "none"
@@ -71,7 +74,8 @@ def main() -> None:
     run = open_run(config.run)
     folds = choose_folds(run, config.fold)
     devices = devices_for(config.devices, config.batch)
-    pictures = list_pictures(config.images, classes=run.taxonomy.classes if config.labels else ())
+    known = run.taxonomy if config.labels in ("", "run") else load_taxonomy(config.labels)
+    pictures = list_pictures(config.images, classes=known.classes if config.labels else ())
     members = [load_member(run, fold) for fold in folds]
     if config.stain == "reinhard":
         read_stain(run.folder)  # Before a folder is made: an older run has none.
@@ -80,7 +84,7 @@ def main() -> None:
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
         rate = predict(config, run, members, pictures, devices, folder)
-        lines = report(folder, run, job, within=config.within, rate=rate, command=command(config))
+        lines = report(folder, run, job, known=known, within=config.within, rate=rate, command=command(config))
     print("\n".join(["", *lines]))
 
 

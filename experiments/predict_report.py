@@ -8,25 +8,36 @@ import numpy as np
 
 from experiments.predict_work import Job
 from experiments.summary import versions
-from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1
+from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
 from smrjax.evaluate.counts import DifferentialCount
 from smrjax.predict.counting import count_groups, write_counts, write_ratios
 from smrjax.predict.run import FinishedRun, judged_cells
 from smrjax.predict.table import FLAGS, read_columns
-from smrjax.taxonomy import Taxonomy
+from smrjax.taxonomy import Taxonomy, counterparts
+from smrjax.taxonomy.stored import to_json
 from smrjax.train.folder import write_json
 
 WARNING = "For research use only; not a medical device."
 FILES = ("predictions.csv", "predictions.parquet", "counts.csv", "ratios.csv", "summary.json")
 
 
-def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: float | None, command: str) -> list[str]:
+def report(
+    folder: Path,
+    run: FinishedRun,
+    job: Job,
+    *,
+    known: Taxonomy,
+    within: float,
+    rate: float | None,
+    command: str,
+) -> list[str]:
     """Write ``counts.csv``, ``ratios.csv`` and ``summary.json``, which ends a prediction, and take its parts away.
 
     Args:
         folder: Of the prediction, with its whole table.
         run: That was asked.
         job: What was done.
+        known: Taxonomy of the labels that images came with.
         within: See `smrjax.predict.counting.write_counts`.
         rate: Images a second; None where nothing was left to do.
         command: As it was called.
@@ -65,7 +76,8 @@ def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: flo
             "accuracy": accuracy(tested.labels, tested.predicted),
             "expected_calibration_error": expected_calibration_error(tested.probabilities, tested.labels),
         },
-        "labelled": _labelled(folder, found["true"], found["predicted"], taxonomy),
+        "labels": to_json(known),
+        "labelled": _labelled(folder, found["true"], found["predicted"], known, taxonomy),
         "images_per_second": rate,
         "options": dict(job.options) | {"within": within},
         "command": command,
@@ -80,21 +92,28 @@ def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: flo
     )
 
 
-def _labelled(folder: Path, true: np.ndarray, predicted: np.ndarray, taxonomy: Taxonomy) -> dict[str, Any] | None:
-    """Scores of the readable images whose class is known, and is one of the run's; None where there are none."""
+def _labelled(
+    folder: Path, true: np.ndarray, predicted: np.ndarray, known: Taxonomy, taxonomy: Taxonomy
+) -> dict[str, Any] | None:
+    """Scores of the readable images whose class is known, and is one of the run's; None where there are none.
+
+    Macro-F is over the classes that labels name: others can only be wrong here.
+    """
+    same = counterparts(known, taxonomy)
     named = np.array([code is not None for code in true]) & np.array([code is not None for code in predicted])
-    rows = np.flatnonzero(named & np.isin(np.where(named, true, ""), taxonomy.classes))
+    rows = np.array([row for row in np.flatnonzero(named) if true[row] in same], int)
     if not len(rows):
         return None
     place = taxonomy.classes.index
-    labels, answers = (np.array([place(code) for code in codes[rows]]) for codes in (true, predicted))
+    labels = np.array([place(same[code]) for code in true[rows]])
+    answers = np.array([place(code) for code in predicted[rows]])
     columns = read_columns(folder / "predictions.parquet", [f"p_{code}" for code in taxonomy.classes])
     chances = np.stack([column[rows] for column in columns.values()], 1).astype(np.float64)
     return {
         "cells": len(rows),
         "of_other_classes": int(named.sum()) - len(rows),
         "accuracy": accuracy(labels, answers),
-        "macro_f1": macro_f1(labels, answers),
+        "macro_f1": macro_f1_at_support(labels, answers, support=1),
         "expected_calibration_error": expected_calibration_error(np.clip(chances, 0, 1), labels),
     }
 

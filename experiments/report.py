@@ -18,10 +18,12 @@ from experiments.report_compare import choose_baseline, paired_differences
 from experiments.report_explorer import explore, script
 from experiments.report_maturity import maturity
 from experiments.report_overview import NOTICE, overview, provenance
+from experiments.report_predictions import read_predictions
 from experiments.report_runs import Run, read_runs
 from experiments.report_scores import comparison, stages
+from experiments.report_shift import elsewhere
 from experiments.report_training import training
-from experiments.report_traversal import Placed, read_predictions, traversal
+from experiments.report_traversal import Placed, placed, traversal
 from experiments.report_words import enumerated
 from experiments.runtime import leave
 from smrjax.errors import InputError
@@ -42,8 +44,8 @@ class Options:
     baseline: Path | None = None
     """Folder of the run that the others are compared with; by default the triplet baseline among them, or the first."""
     predictions: tuple[Path, ...] = ()
-    """Folders of experiments.predict, whose cells are shown in the order of maturity beside the test cells of the run
-    that predicted them."""
+    """Folders of experiments.predict: how far the run that predicted is to be trusted on these cells, which are shown
+    in the order of maturity beside its test cells, too."""
     layout: Literal["pca", "umap", "reducer"] = "pca"
     """Places of cells in the explorer: principal axes, UMAP, or the learnt space of a run that has one."""
     detail: int = 4
@@ -68,10 +70,10 @@ def report(options: Options) -> Path:
     runs, baseline = _choose(options)
     detailed = runs[: max(options.detail, 1)]
     images = read_images([*detailed, baseline])
+    predictions = read_predictions(options.predictions, detailed)
     others: dict[str, list[Placed]] = {}
-    for folder in options.predictions:
-        run, placed = read_predictions(folder, detailed)
-        others.setdefault(run.title, []).extend(placed)
+    for one in predictions:
+        others.setdefault(one.run.title, []).extend(placed(one))
     differences = paired_differences(runs, baseline)
     with ExitStack() as stack:
         out = options.figures or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -80,6 +82,7 @@ def report(options: Options) -> Path:
             comparison(runs, baseline, differences, out),
             maturity(detailed, baseline, images, out),
             traversal(detailed, images, others, out),
+            elsewhere(predictions, out),
             explore(detailed[0], images[detailed[0].title], options.layout),
             stages(runs, detailed, out),
             classes(detailed, out),

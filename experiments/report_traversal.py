@@ -1,6 +1,5 @@
 """Section of the report with real cells in the order of the curves, and those of another set beside them."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.report_cells import Images
+from experiments.report_predictions import Predicted
 from experiments.report_runs import Run
-from smrjax.errors import InputError
 from smrjax.report import Strip, along, traversal_figure
 from smrjax.report.page import Html, Section, figure, subtitle, words
-from smrjax.train.folder import read_json
 
 #: Of so many slides each has a strip of its own; more are shown together.
 MOST_SLIDES = 4
@@ -131,45 +129,16 @@ def _strip(cells: Placed, line: str, ends: tuple[float, float]) -> Strip | None:
     )
 
 
-def read_predictions(folder: Path, runs: Sequence[Run]) -> tuple[Run, list[Placed]]:
-    """Cells of other sets with their places, as experiments.predict left them in a folder.
-
-    Args:
-        folder: Of a finished prediction.
-        runs: Of which one must be the run that predicted.
-
-    Returns:
-        That run, and its cells: slide by slide where there are few slides, else all together.
-
-    Raises:
-        InputError: if there is no such prediction, or it was made by none of these runs.
-    """
-    made_by = Path(str(read_json(folder / "summary.json").get("run", {}).get("folder", "")))
-    run = next((run for run in runs if run.folder.resolve() == made_by.resolve()), None)
-    if run is None:
-        raise InputError(
-            f"--predictions {folder}: made by the run {made_by}, which this report does not show in detail"
-        )
-    path = folder / "predictions.csv"
-    label = {code: i for i, code in enumerate(run.taxonomy.classes)}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["predicted"]]
-        labels = np.array([label.get(row["true"], label[row["predicted"]]) for row in rows], int)
-        raw_t = np.array([float(row["raw_t"]) if row["raw_t"] else np.nan for row in rows])
-        lineage = np.array([row["lineage"] for row in rows], object)
-        slide = np.array([row["group"] for row in rows], object)
-        names = np.array([row["path"] for row in rows], object)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a folder of experiments.predict") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error} is missing or is no class of {run.title}") from None
-    slides = list(dict.fromkeys(slide.tolist()))
-    parts = [(f"{folder.name}: {name}", slide == name) for name in slides]
+def placed(cells: Predicted) -> list[Placed]:
+    """The cells of a prediction with their places: slide by slide where there are few slides, else all together."""
+    labels = np.where(cells.same < 0, cells.predicted, cells.same)
+    slides = list(dict.fromkeys(cells.groups.tolist()))
+    parts = [(f"{cells.title}: {name}", cells.groups == name) for name in slides]
     if not 1 < len(slides) <= MOST_SLIDES:
-        parts = [(folder.name, np.ones(len(rows), bool))]
-    return run, [
-        Placed(title, tuple(names[own]), labels[own], lineage[own], raw_t[own], partial(_decode, run=run))
+        parts = [(cells.title, np.ones(len(labels), bool))]
+    read = partial(_decode, run=cells.run)
+    return [
+        Placed(title, tuple(cells.paths[own]), labels[own], cells.lineage[own], cells.raw_t[own], read)
         for title, own in parts
     ]
 

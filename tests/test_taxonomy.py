@@ -10,6 +10,7 @@ from smrjax.taxonomy import (
     Lineage,
     Ratio,
     Taxonomy,
+    counterparts,
     default_colours,
     for_classes,
     left_ratios,
@@ -268,3 +269,13 @@ def test_a_stored_taxonomy_comes_back_whole(name):
     for broken in ({}, [], None, to_json(taxonomy) | {"lineages": [{"name": "x"}]}):
         with pytest.raises(InputError, match="another version"):
             from_json(broken)
+
+
+def test_namesakes_are_found_by_title_whatever_their_codes():
+    """PMO is a promyelocyte in one taxonomy and a promonocyte in the other."""
+    marrow21, marrow15, pbc = (load_taxonomy(name) for name in ("marrow21", "marrow15", "pbc"))
+    found = counterparts(marrow21, pbc)
+    assert found["PMO"] == "PMY" and found["NGS"] == "SNE" and found["EOS"] == "EO" and "BLA" not in found
+    assert counterparts(marrow21, marrow15)["PMO"] == "PMY"
+    assert counterparts(pbc, pbc) == {code: code for code in pbc.classes}
+    assert counterparts(for_classes(["basophil", "x"]), pbc) == {"basophil": "BA"}

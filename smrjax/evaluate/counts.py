@@ -9,6 +9,9 @@ import numpy as np
 from smrjax.evaluate.correction import corrected_draws, corrected_shares
 from smrjax.evaluate.wilson import wilson
 
+#: Shares below this are none: the iterations of a correction come as near to zero as they like, and never reach it.
+NOTHING = 1e-9
+
 
 @dataclass(frozen=True)
 class DifferentialCount:
@@ -142,7 +145,7 @@ def ratio(count: DifferentialCount, over: Sequence[int], under: Sequence[int]) -
         "value": a / b if b else None,
         "low": _odds(low),
         "high": _odds(high),
-        "corrected": x / y if y > 0 else None,
+        "corrected": x / y if y > NOTHING else None,
         "corrected_low": _odds(ends[0]),
         "corrected_high": _odds(ends[1]),
     }
@@ -150,7 +153,7 @@ def ratio(count: DifferentialCount, over: Sequence[int], under: Sequence[int]) -
 
 def _odds(share: float) -> float | None:
     """The ratio of a share to what it leaves; None where it leaves nothing."""
-    return share / (1 - share) if share < 1 else None
+    return share / (1 - share) if 1 - share > NOTHING else None
 
 
 def _among(shares: np.ndarray, counted: np.ndarray) -> np.ndarray:

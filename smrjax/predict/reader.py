@@ -94,8 +94,8 @@ def make_reader(
     Returns:
         The reader. Where the validation part is empty, its limits are infinite.
     """
-    training = _thin(embeddings[part == TRAINING])
-    z, y = _thin(embeddings[part == VALIDATION]), _thin(labels[part == VALIDATION])
+    training = thin(embeddings[part == TRAINING])
+    z, y = thin(embeddings[part == VALIDATION]), thin(labels[part == VALIDATION])
     places = read_maturity(_goal(curves, reducer), z)
     return Reader(
         svm=svm,
@@ -103,8 +103,8 @@ def make_reader(
         curves=curves,
         reducer=reducer,
         training=training,
-        unfamiliar=_limit(distance_to(training, z)),
-        off_curve={name: _limit(away[np.isin(y, lineages[name])]) for name, (_, away) in places.items()},
+        unfamiliar=limit_of(distance_to(training, z)),
+        off_curve={name: limit_of(away[np.isin(y, lineages[name])]) for name, (_, away) in places.items()},
     )
 
 
@@ -152,12 +152,13 @@ def _goal(curves: Mapping[str, np.ndarray], reducer: Any) -> dict[str, Any]:
     return {"curves": {name: Curve(control) for name, control in curves.items()}, "reducer": reducer}  # type: ignore[arg-type]
 
 
-def _thin(rows: np.ndarray) -> np.ndarray:
+def thin(rows: np.ndarray) -> np.ndarray:
     """At most `KEPT` of them, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, KEPT).round().astype(int)] if len(rows) > KEPT else rows
 
 
-def _limit(distances: np.ndarray) -> float:
+def limit_of(distances: np.ndarray) -> float:
+    """What `WITHIN` of the distances of validation cells stay below, Float[n]; infinite where there is none."""
     return float(np.quantile(distances, WITHIN)) if len(distances) else np.inf
 
 

@@ -227,6 +227,9 @@ def test_a_ratio_to_nothing_has_no_value_but_a_low_end():
     assert said["value"] is None and said["high"] is None
     assert said["low"] == pytest.approx(60 / 1.959964**2)  # Wilson's n / (n + z^2), as odds
     assert said["corrected_low"] > 10
+    # Every cell named so is taken back by the correction: its share is zero but for what iterations leave.
+    taken = ratio(differential_count(np.array([900, 0, 1]), np.array([[90, 0, 10], [0, 50, 0], [0, 0, 50]])), [0], [2])
+    assert taken["value"] == 900 and taken["corrected"] is None and taken["corrected_high"] is None
     json.dumps(said, allow_nan=False)
     upside_down = ratio(found, [2], [0])
     assert upside_down["value"] == upside_down["low"] == 0 < upside_down["high"] < 0.1

@@ -185,7 +185,7 @@ def test_stopped_and_gone_on_with_equals_uninterrupted(runs, slides, tmp_path, m
 def test_folders_tell_the_class(runs, slides, tmp_path):
     call(
         predict,
-        *["--run", str(runs / "plain"), "--images", str(slides), "--labels", "--out", str(tmp_path / "out")],
+        *["--run", str(runs / "plain"), "--images", str(slides), "--labels", "run", "--out", str(tmp_path / "out")],
     )
     rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
     assert all(row["true"] == Path(row["path"]).parent.name and row["group"] == str(slides) for row in rows)
@@ -193,6 +193,21 @@ def test_folders_tell_the_class(runs, slides, tmp_path):
     true, predicted = ([row[name] for row in rows] for name in ("true", "predicted"))
     assert known["cells"] == 300 and known["accuracy"] == pytest.approx(accuracy_score(true, predicted))
     assert known["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro", zero_division=0))
+
+
+def test_labels_may_be_of_another_taxonomy(runs, slides, tmp_path):
+    """A folder PMO holds promyelocytes by marrow21, which the run calls PMY."""
+    there = tmp_path / "PMO"
+    there.mkdir()
+    for number, path in enumerate(sorted((slides / "PMY").iterdir())[:5]):
+        shutil.copy(path, there / f"{number}{path.suffix}")
+    words = ["--run", str(runs / "plain"), "--images", str(tmp_path), "--fold", "0"]
+    call(predict, *words, "--labels", "marrow21", "--out", str(tmp_path / "out"))
+    rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    assert [row["true"] for row in rows] == ["PMO"] * 5
+    about = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert about["labels"]["name"] == "marrow21"
+    assert about["labelled"]["accuracy"] == pytest.approx(np.mean([row["predicted"] == "PMY" for row in rows]))
 
 
 def test_counts_are_those_of_the_table(runs, slides, tmp_path):
@@ -230,7 +245,7 @@ def test_colours_are_brought_to_those_of_the_run(runs, slides, tmp_path):
         ("blue", tmp_path / "blue", []),
         ("back", tmp_path / "blue", ["--stain", "reinhard"]),
     ):
-        words = ["--run", str(runs / "plain"), "--images", str(source), "--labels", "--fold", "0", *words]
+        words = ["--run", str(runs / "plain"), "--images", str(source), "--labels", "run", "--fold", "0", *words]
         call(predict, *words, "--out", str(tmp_path / f"out of {name}"))
         rows = rows_of(tmp_path / f"out of {name}" / "predictions.csv")
         predicted.append([rows[cell]["predicted"] for cell in sorted(rows)])
