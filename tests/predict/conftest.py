@@ -26,7 +26,7 @@ def cells():
 @pytest.fixture(scope="session")
 def reader(cells):
     z, labels, part = cells
-    svm = fit_svm_at(z[part == 0], labels[part == 0], C=1.0, gamma=0.5, temperature=0.7).model
+    svm = fit_svm_at(z[part == 0], labels[part == 0], C=1.0, gamma=0.5).model
     return make_reader(
         svm,
         4,
