@@ -20,8 +20,7 @@ from smrjax.data.listing import list_pictures
 from smrjax.data.reading import read_images
 from smrjax.data.synthetic import render
 from smrjax.predict import answer, read
-from smrjax.predict.members import embedder, fetch, load_member
-from smrjax.predict.run import open_run
+from smrjax.predict.members import embedder, fetch, open_model
 from smrjax.predict.stream import predict_files
 
 REAL = Path(os.environ.get("SMRJAX_DATA", "../shared/data")) / "pbc"
@@ -87,9 +86,9 @@ def bench_parts_of_prediction(row, trained):
         images = np.concatenate([batch for batch, _ in read_images(paths, size=SIZE, batch=BATCH)])[: len(paths)]
     cells["decoding, a thread a processor"] = str(spent)
 
-    run = open_run(folder)
-    member = load_member(run, 0)
-    embed = embedder(run, [member], jax.devices()[:1])
+    model = open_model(folder, 0)
+    (member,) = model.members
+    embed = embedder(model, jax.devices()[:1])
     fetch(embed(images[:BATCH]), BATCH)
     whole = len(images) // BATCH * BATCH
     with Spent(whole) as spent:
@@ -97,9 +96,9 @@ def bench_parts_of_prediction(row, trained):
     cells["embedding"] = str(spent)
     read(member.reader, z[:BATCH])
     with Spent(len(z)) as spent:
-        answer([read(member.reader, z)], run.taxonomy)
+        answer([read(member.reader, z)], model.taxonomy)
     cells["class, maturity, flags"] = str(spent)
-    decide = partial(answer, taxonomy=run.taxonomy)
+    decide = partial(answer, taxonomy=model.taxonomy)
     with Spent(len(paths)) as spent:
         for _ in predict_files(paths, embed, [member.reader], decide, size=SIZE, batch=BATCH, portion=32):
             pass

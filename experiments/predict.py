@@ -21,9 +21,9 @@ from smrjax.data.listing import Picture, list_pictures
 from smrjax.errors import InputError
 from smrjax.predict import answer
 from smrjax.predict.answers import BORDERLINE
-from smrjax.predict.members import Member, embedder, load_member
-from smrjax.predict.run import FinishedRun, choose_folds, open_run
-from smrjax.predict.stains import group_stains, read_stain, recolour
+from smrjax.predict.members import embedder, open_model
+from smrjax.predict.model import Model
+from smrjax.predict.stains import group_stains, recolour
 from smrjax.predict.stream import predict_files
 from smrjax.predict.table import join_parts, to_table, write_part
 from smrjax.train.folder import locked
@@ -38,7 +38,8 @@ class Config:
     """All options of a prediction."""
 
     run: Path
-    """Folder of a finished run of experiments.smr, or of one method of a run of experiments.guides."""
+    """Folder of a finished run of experiments.smr, of one method of a run of experiments.guides, or of a model from
+    experiments.export."""
     images: tuple[str, ...]
     """Folders (searched with the folders in them), CSV manifests (path[,slide][,label]), image files, or patterns such
     as 'slides/*/*.jpg': JPEG, PNG, TIFF, BMP, WebP."""
@@ -67,18 +68,18 @@ def main() -> None:
     config = tyro.cli(Config, prog="python -m experiments.predict", description=__doc__)
     check(config)
     prepare_jax(config.devices, cache_root(config.cache) / "xla")
-    run = open_run(config.run)
-    folds = choose_folds(run, config.fold)
-    pictures = list_pictures(config.images, classes=run.taxonomy.classes if config.labels else ())
-    members = [load_member(run, fold) for fold in folds]
-    if config.stain == "reinhard":
-        read_stain(run.folder)  # Before a folder is made: an older run has none.
+    model = open_model(config.run, config.fold)
+    pictures = list_pictures(config.images, classes=model.taxonomy.classes if config.labels else ())
+    if config.stain == "reinhard" and model.stain is None:
+        raise InputError(
+            f"{config.run}: was made before runs kept their cells' colours; --resume it, and they are there"
+        )
     options = {"batch": config.batch, "borderline": config.borderline, "stain": config.stain}
-    job = Job.of(run, members, pictures, **options)
+    job = Job.of(model, pictures, **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
-        rate = predict(config, run, members, pictures, folder)
-        lines = report(folder, run, job, within=config.within, rate=rate, command=command(config))
+        rate = predict(config, model, pictures, folder)
+        lines = report(folder, model, job, within=config.within, rate=rate, command=command(config))
     print("\n".join(["", *lines]))
 
 
@@ -97,9 +98,7 @@ def check(config: Config) -> None:
         raise InputError("--images: name a folder, a manifest, or images")
 
 
-def predict(
-    config: Config, run: FinishedRun, members: list[Member], pictures: list[Picture], folder: Path
-) -> float | None:
+def predict(config: Config, model: Model, pictures: list[Picture], folder: Path) -> float | None:
     """Write ``predictions.csv`` and ``predictions.parquet``, from where an earlier call was stopped.
 
     Returns:
@@ -125,15 +124,15 @@ def predict(
 
         if left:
             prepare = {}
-            if config.stain == "reinhard":
-                stains = group_stains(pictures, size=run.image_size, batch=config.batch)
-                prepare["prepare"] = recolour(left, stains, read_stain(run.folder))
+            if config.stain == "reinhard" and model.stain is not None:
+                stains = group_stains(pictures, size=model.image_size, batch=config.batch)
+                prepare["prepare"] = recolour(left, stains, model.stain)
             portions = predict_files(
                 [picture.path for picture in left],
-                embedder(run, members, devices_for(config.devices, config.batch)),
-                [member.reader for member in members],
-                partial(answer, taxonomy=run.taxonomy, severity=run.severity, borderline=config.borderline),
-                size=run.image_size,
+                embedder(model, devices_for(config.devices, config.batch)),
+                [member.reader for member in model.members],
+                partial(answer, taxonomy=model.taxonomy, severity=model.severity, borderline=config.borderline),
+                size=model.image_size,
                 batch=config.batch,
                 portion=batches,
                 on_images=on_images,
@@ -141,7 +140,7 @@ def predict(
             )
             for number, (reasons, answers) in enumerate(portions, start=done):
                 some = pictures[number * rows : number * rows + len(reasons)]
-                write_part(part_path(folder, number), to_table(some, reasons, answers, run.taxonomy))
+                write_part(part_path(folder, number), to_table(some, reasons, answers, model.taxonomy))
         parts = [part_path(folder, number) for number in range(done_parts(folder))]
         join_parts(parts, folder / "predictions")
     return len(left) / (time.perf_counter() - start) if left else None

@@ -11,21 +11,20 @@ from experiments.summary import versions
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1
 from smrjax.evaluate.counts import DifferentialCount
 from smrjax.predict.counting import count_groups, write_counts, write_ratios
-from smrjax.predict.run import FinishedRun, judged_cells
+from smrjax.predict.model import WARNING, Model
 from smrjax.predict.table import FLAGS, read_columns
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import write_json
 
-WARNING = "For research use only; not a medical device."
 FILES = ("predictions.csv", "predictions.parquet", "counts.csv", "ratios.csv", "summary.json")
 
 
-def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: float | None, command: str) -> list[str]:
+def report(folder: Path, model: Model, job: Job, *, within: float, rate: float | None, command: str) -> list[str]:
     """Write ``counts.csv``, ``ratios.csv`` and ``summary.json``, which ends a prediction, and take its parts away.
 
     Args:
         folder: Of the prediction, with its whole table.
-        run: That was asked.
+        model: That was asked.
         job: What was done.
         within: See `smrjax.predict.counting.write_counts`.
         rate: Images a second; None where nothing was left to do.
@@ -34,12 +33,12 @@ def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: flo
     Returns:
         Lines for the screen.
     """
-    taxonomy = run.taxonomy
+    taxonomy = model.taxonomy
     found = read_columns(folder / "predictions.parquet", ["group", "true", "predicted", "unreadable", *FLAGS])
     good = ~found["unreadable"].astype(bool)
     place = {code: label for label, code in enumerate(taxonomy.classes)}
     predicted = np.array([place[code] for code in found["predicted"][good]], int)
-    tested = judged_cells(run, job.folds)
+    tested = model.tested()
     groups = [group or "" for group in found["group"][good]]
     confused = confusion(tested.labels, tested.predicted, n_classes=len(taxonomy.classes))
     counts = count_groups(groups, predicted, taxonomy, confused)
@@ -49,8 +48,8 @@ def report(folder: Path, run: FinishedRun, job: Job, *, within: float, rate: flo
     summary: dict[str, Any] = {
         "warning": WARNING,
         "run": {
-            "folder": str(run.folder),
-            "title": run.title,
+            "folder": str(model.folder),
+            "title": model.title,
             "digest": job.run,
             "folds": list(job.folds),
             "decision": job.decision,

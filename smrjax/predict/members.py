@@ -1,24 +1,27 @@
-"""The folds of a run, ready to read images: one compiled encoder for all, and each fold's variables and reader."""
+"""The folds of a run as a model: one program for all networks, and each fold's variables and reader."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
 from smrjax.data.augment import dihedral
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
 from smrjax.evaluate.svm import load_svm
+from smrjax.files import read_arrays
+from smrjax.predict.loading import MODEL, load_model
+from smrjax.predict.model import Member, Model, Variables
 from smrjax.predict.reader import Reader, make_reader
-from smrjax.predict.run import FinishedRun
+from smrjax.predict.run import FinishedRun, choose_folds, judged_cells, open_run
+from smrjax.predict.stains import read_stain
 from smrjax.taxonomy import Taxonomy
 from smrjax.train import parallel
-from smrjax.train.folder import read_arrays
 from smrjax.train.state import read_best
 from smrjax.train.step import unit
 
@@ -26,19 +29,42 @@ from smrjax.train.step import unit
 VIEWS = 8
 
 
-@dataclass(frozen=True)
-class Member:
-    """One fold.
+def open_model(folder: Path, fold: int | None) -> Model:
+    """What is asked for predictions: an exported model, or a finished run.
 
-    Attributes:
-        fold: Its number.
-        variables: Of the whole encoder, ``{"params": …, "batch_stats": …}``, NumPy.
-        reader: Of its embeddings.
+    Args:
+        folder: Of either.
+        fold: Ask the network of this fold alone; None: all that are finished.
+
+    Raises:
+        InputError: if it is neither, that fold is not in it, or a file is missing or damaged.
     """
+    if (folder / MODEL).exists():
+        return load_model(folder).choose(fold)
+    run = open_run(folder)
+    return model_of_run(run, choose_folds(run, fold))
 
-    fold: int
-    variables: dict[str, Any]
-    reader: Reader
+
+def model_of_run(run: FinishedRun, folds: Sequence[int]) -> Model:
+    """Folds of a run from its folder.
+
+    Args:
+        run: Finished.
+        folds: Of it, one or more.
+
+    Raises:
+        InputError: if a file is missing or damaged.
+    """
+    return Model(
+        folder=run.folder,
+        title=run.title,
+        taxonomy=run.taxonomy,
+        image_size=run.image_size,
+        severity=run.severity,
+        stain=read_stain(run.folder),
+        members=tuple(load_member(run, fold) for fold in folds),
+        embed=jax.jit(make_embed(run)),
+    )
 
 
 def load_member(run: FinishedRun, fold: int) -> Member:
@@ -48,7 +74,8 @@ def load_member(run: FinishedRun, fold: int) -> Member:
         InputError: if a file is missing or damaged.
     """
     folder = run.folder / f"fold_{fold}"
-    return Member(fold, _variables(run, folder), load_reader(folder, run.taxonomy))
+    variables = flatten_dict(_variables(run, folder), sep="/")
+    return Member(fold, variables, load_reader(folder, run.taxonomy), judged_cells(run, [fold]))
 
 
 def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
@@ -87,7 +114,7 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
         raise InputError(f"{folder}/embeddings.npz: lacks {error}; the run is of another version") from None
 
 
-def make_embed(run: FinishedRun) -> Callable[[Any, jax.Array], jax.Array]:
+def make_embed(run: FinishedRun) -> Callable[[Variables, jax.Array], jax.Array]:
     """The encoder of a run as its own folds were embedded: views, length one and half-precision features likewise.
 
     Args:
@@ -114,30 +141,27 @@ def make_embed(run: FinishedRun) -> Callable[[Any, jax.Array], jax.Array]:
         kept = lax.optimization_barrier(stages[model.stage_names[stored - 1]].astype(jnp.float16))
         return model.clone(first_stage=stored).apply(variables, kept.astype(jnp.float32), train=False)[0]
 
-    def embed(variables: Any, images: jax.Array) -> jax.Array:
+    def embed(variables: Variables, images: jax.Array) -> jax.Array:
         several = jnp.concatenate([dihedral(images, k) for k in range(views)])
-        z = scaled(raw(variables, several.astype(jnp.float32)))
-        return z if views == 1 else scaled(z.reshape(views, len(images), -1).mean(0))
+        z = scaled(raw(unflatten_dict(dict(variables), sep="/"), several.astype(jnp.float32)))
+        return z if views == 1 else scaled(z.reshape(views, images.shape[0], -1).mean(0))
 
     return embed
 
 
-def embedder(
-    run: FinishedRun, members: Sequence[Member], devices: Sequence[jax.Device]
-) -> Callable[[np.ndarray], list[jax.Array]]:
-    """The encoders of some folds on the devices, one program for all.
+def embedder(model: Model, devices: Sequence[jax.Device]) -> Callable[[np.ndarray], list[jax.Array]]:
+    """The networks of a model on the devices, one program for all.
 
     Args:
-        run: Finished.
-        members: Of it.
+        model: Of a run, or exported.
         devices: Batches are split evenly over them.
 
     Returns:
         A function from images UInt8[B, S, S, 3], always as many and a multiple of the number of devices, to their
         embeddings by every member; they are under way when it returns, and `fetch` waits for them.
     """
-    variables = [parallel.replicate(member.variables, devices) for member in members]
-    embed = parallel.map_embed(make_embed(run), devices)
+    variables = [parallel.replicate(dict(member.variables), devices) for member in model.members]
+    embed = parallel.map_embed(model.embed, devices)
 
     def embed_all(images: np.ndarray) -> list[jax.Array]:
         shared = parallel.share(images, devices)
