@@ -41,7 +41,7 @@ def main() -> None:
     model = model_of_run(run, choose_folds(run, config.fold))
     about = {
         "run": {"name": run.folder.resolve().name, "digest": digest_of_members(model.members)},
-        "network": run.config["encoder"] | {"tta": run.config["run"]["tta"]},
+        "encoder": run.config["encoder"] | {"tta": run.config["run"]["tta"]},
         "versions": versions(),
     }
     write_model(config.out, model, about=about)

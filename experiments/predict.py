@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import jax
 import tyro
 from tqdm import tqdm
 
@@ -30,7 +31,7 @@ from smrjax.train.folder import locked
 from smrjax.train.loop import Interrupted
 
 #: Images after which answers are on the disk, or as many fewer as make whole batches.
-PORTION = 4096
+PORTION = 1024
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def main() -> None:
     check(config)
     prepare_jax(config.devices, cache_root(config.cache) / "xla")
     model = open_model(config.run, config.fold)
+    devices = devices_for(config.devices, config.batch)
     pictures = list_pictures(config.images, classes=model.taxonomy.classes if config.labels else ())
     if config.stain == "reinhard" and model.stain is None:
         raise InputError(
@@ -78,7 +80,7 @@ def main() -> None:
     job = Job.of(model, pictures, **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
-        rate = predict(config, model, pictures, folder)
+        rate = predict(config, model, pictures, devices, folder)
         lines = report(folder, model, job, within=config.within, rate=rate, command=command(config))
     print("\n".join(["", *lines]))
 
@@ -98,8 +100,17 @@ def check(config: Config) -> None:
         raise InputError("--images: name a folder, a manifest, or images")
 
 
-def predict(config: Config, model: Model, pictures: list[Picture], folder: Path) -> float | None:
+def predict(
+    config: Config, model: Model, pictures: list[Picture], devices: list[jax.Device], folder: Path
+) -> float | None:
     """Write ``predictions.csv`` and ``predictions.parquet``, from where an earlier call was stopped.
+
+    Args:
+        config: Options.
+        model: That is asked.
+        pictures: All images.
+        devices: On which they are embedded.
+        folder: Of the prediction.
 
     Returns:
         Images a second, of those that were left to do, from files to tables; None where there were none.
@@ -129,7 +140,7 @@ def predict(config: Config, model: Model, pictures: list[Picture], folder: Path)
                 prepare["prepare"] = recolour(left, stains, model.stain)
             portions = predict_files(
                 [picture.path for picture in left],
-                embedder(model, devices_for(config.devices, config.batch)),
+                embedder(model, devices),
                 [member.reader for member in model.members],
                 partial(answer, taxonomy=model.taxonomy, severity=model.severity, borderline=config.borderline),
                 size=model.image_size,

@@ -58,8 +58,8 @@ def report(folder: Path, model: Model, job: Job, *, within: float, rate: float |
         "unreadable": int((~good).sum()),
         "flags": {name: int(sum(map(bool, found[name]))) for name in FLAGS},
         "groups": len(set(groups)),
-        # Of single folds on cells that they had not seen: those of an ensemble cannot be had without other cells.
         "test_cells": {
+            "of": "each cell by the fold that tested it; for an ensemble's own, cells are wanted that no fold has seen",
             "cells": len(tested.labels),
             "accuracy": accuracy(tested.labels, tested.predicted),
             "expected_calibration_error": expected_calibration_error(tested.probabilities, tested.labels),

@@ -9,7 +9,8 @@ from smrjax.evaluate.scores import least_severe
 from smrjax.predict.reader import Readings
 from smrjax.taxonomy import Taxonomy
 
-#: Two adjacent stages whose probabilities lie closer than this are not told apart.
+#: Two adjacent stages whose probabilities lie closer than this are not told apart. One SVM alone is seldom in such
+#: doubt: its probabilities follow from votes between pairs of classes, which are whole numbers. Several folds are.
 BORDERLINE = 0.2
 
 

@@ -14,9 +14,10 @@ from smrjax.errors import InputError
 from smrjax.evaluate import load_estimator
 from smrjax.evaluate.scores import confusion
 from smrjax.files import read_flat, write_arrays, write_json
-from smrjax.predict.loading import ENCODER, FORMAT, MODEL, digest_of_file
+from smrjax.predict.loading import FORMAT, MODEL, digest_of_file
 from smrjax.predict.model import WARNING, Member, Model
-from smrjax.predict.program import PLATFORMS, write_program
+from smrjax.predict.program import OWN, PLATFORMS, SHARED, write_programs
+from smrjax.predict.reader import NEIGHBOURS
 from smrjax.taxonomy.stored import to_json
 
 
@@ -33,7 +34,7 @@ def write_model(out: Path, model: Model, *, about: Mapping[str, Any]) -> None:
             trusted.
     """
     with _whole(out) as folder:
-        (folder / ENCODER).write_bytes(write_program(model.embed, model.members[0].variables, model.image_size))
+        write_programs(folder, model.shared, model.own, model.members[0].variables, size=model.image_size)
         for member in model.members:
             _write_member(folder / f"fold_{member.fold}", member, model.folder / f"fold_{member.fold}")
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -43,7 +44,7 @@ def write_model(out: Path, model: Model, *, about: Mapping[str, Any]) -> None:
 
 def describe(model: Model) -> dict[str, Any]:
     """What model.json says of a model: all that another program needs beside the arrays, in words and in numbers."""
-    size = model.image_size
+    size, dimensions = model.image_size, model.members[0].reader.training.shape[1]
     tested = model.tested()
     return {
         "format": FORMAT,
@@ -60,11 +61,10 @@ def describe(model: Model) -> dict[str, Any]:
             "other kinds": "grey is repeated, transparency laid on white, of 16 bits the upper eight are taken",
             "made by": f"smrjax.data.decode.decode(bytes, {size})",
         },
-        "encoder": {
-            "file": ENCODER,
-            "kind": "jax.export.Exported, serialized",
-            "arguments": ["arrays of fold_K/variables.npz by their names", "images"],
-            "gives": f"embeddings float32[batch, {model.members[0].reader.training.shape[1]}]",
+        "network": {
+            "kind": "jax.export.Exported, serialized; the arrays of fold_K/variables.npz by their names come first",
+            SHARED: "(variables of any fold, images) -> seen, alike for all folds",
+            OWN: f"(variables of a fold, seen) -> embeddings float32[batch, {dimensions}]",
             "platforms": list(PLATFORMS),
         },
         "answers": {
@@ -73,7 +73,8 @@ def describe(model: Model) -> dict[str, Any]:
             "maturity": "nearest point of the Bezier curve of the class's lineage (curves.npz), which goes on along "
             "its end tangents, in the space of the embeddings or, where there is a reducer.npz, in its plane",
             "off_curve": "distance to that curve divided by its limit, averaged over folds, above 1",
-            "unfamiliar": "distance to the 5th nearest embedding of training.npz divided by its limit, likewise",
+            "unfamiliar": "distance to a near embedding of training.npz divided by its limit, likewise",
+            "near": NEIGHBOURS,
         },
         "decision": "likeliest" if model.severity is None else "least expected severity",
         "severity": None if model.severity is None else model.severity.tolist(),

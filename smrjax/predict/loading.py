@@ -6,6 +6,7 @@ file is unpickled, none outside of the folder is read, and a network that calls 
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,17 +17,17 @@ from smrjax.errors import InputError
 from smrjax.evaluate.svm_model import load_model as load_svm
 from smrjax.files import read_arrays, read_flat, read_json
 from smrjax.predict.model import Judged, Member, Model
-from smrjax.predict.program import read_program
+from smrjax.predict.program import OWN, SHARED, read_programs
 from smrjax.predict.reader import Reader
 from smrjax.taxonomy import Taxonomy
 from smrjax.taxonomy.stored import from_json
 
 #: What says of a folder that a model is in it.
 MODEL = "model.json"
-#: The program of all folds' networks.
-ENCODER = "encoder.jax"
 #: Of the folder and of model.json. One that is raised is not read by versions that do not know it.
 FORMAT = 1
+#: Of every fold; with ``reducer.npz`` where its curves live in a reduced space, and ``svm.skops`` for scikit-learn.
+ARRAYS = ("variables", "svm", "curves", "training", "tested")
 
 
 def load_model(path: str | Path) -> Model:
@@ -44,11 +45,13 @@ def load_model(path: str | Path) -> Model:
     about = read_json(folder / MODEL)
     _check_format(folder / MODEL, about)
     try:
-        _check_files(folder, about["files"])
-        taxonomy = from_json(about["taxonomy"])
         folds, size = sorted(map(int, about["folds"])), int(about["images"]["size"])
+        _check_files(folder, about["files"], folds)
+        taxonomy = from_json(about["taxonomy"])
         severity, stain = about["severity"], about["stain"]
         members = tuple(_member(folder, fold, taxonomy, about["files"]) for fold in folds)
+        networks, dimensions = [member.variables for member in members], members[0].reader.training.shape[1]
+        shared, own = read_programs(folder, networks, size=size, dimensions=dimensions)
         return Model(
             folder=folder,
             title=str(about["title"]),
@@ -57,12 +60,8 @@ def load_model(path: str | Path) -> Model:
             severity=None if severity is None else _severity(severity, len(taxonomy.classes)),
             stain=None if stain is None else StainStatistics(tuple(stain["mean"]), tuple(stain["deviation"])),
             members=members,
-            embed=read_program(
-                folder / ENCODER,
-                [member.variables for member in members],
-                size=size,
-                dimensions=members[0].reader.training.shape[1],
-            ),
+            shared=shared,
+            own=own,
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
@@ -86,8 +85,11 @@ def _check_format(path: Path, about: Any) -> None:
         )
 
 
-def _check_files(folder: Path, digests: dict[str, str]) -> None:
-    """That every file is inside the folder and as it was written."""
+def _check_files(folder: Path, digests: dict[str, str], folds: Sequence[int]) -> None:
+    """That every file is inside the folder and as it was written, and none is read that has no digest."""
+    wanted = [SHARED, OWN, *(f"fold_{fold}/{name}.npz" for fold in folds for name in ARRAYS)]
+    if missing := sorted(set(wanted) - set(digests)):
+        raise InputError(f"{folder / MODEL}: does not name {missing[0]}; export the run again")
     for name, digest in digests.items():
         plain, path = PurePosixPath(name), folder / name
         if plain.is_absolute() or ".." in plain.parts or not path.resolve().is_relative_to(folder.resolve()):
@@ -101,14 +103,9 @@ def _check_files(folder: Path, digests: dict[str, str]) -> None:
 
 
 def _member(folder: Path, fold: int, taxonomy: Taxonomy, digests: dict[str, str]) -> Member:
-    """One fold; only files with a digest are read."""
-    place = f"fold_{fold}"
-    for name in ("variables", "svm", "curves", "training", "tested"):
-        if f"{place}/{name}.npz" not in digests:
-            raise InputError(f"{folder / MODEL}: does not name {place}/{name}.npz; export the run again")
-    own, names = folder / place, [line.name for line in taxonomy.lineages]
+    own, names = folder / f"fold_{fold}", [line.name for line in taxonomy.lineages]
     curves, training, tested = (read_flat(own / f"{name}.npz") for name in ("curves", "training", "tested"))
-    reducer = read_arrays(own / "reducer.npz") if f"{place}/reducer.npz" in digests else {}
+    reducer = read_arrays(own / "reducer.npz") if f"fold_{fold}/reducer.npz" in digests else {}
     here = [name for name in sorted(names) if f"control_{name}" in curves]
     reader = Reader(
         svm=load_svm(own / "svm.npz"),

@@ -16,7 +16,7 @@ from smrjax.errors import InputError
 from smrjax.evaluate.svm import load_svm
 from smrjax.files import read_arrays
 from smrjax.predict.loading import MODEL, load_model
-from smrjax.predict.model import Member, Model, Variables
+from smrjax.predict.model import Embed, Member, Model, Variables
 from smrjax.predict.reader import Reader, make_reader
 from smrjax.predict.run import FinishedRun, choose_folds, judged_cells, open_run
 from smrjax.predict.stains import read_stain
@@ -55,6 +55,7 @@ def model_of_run(run: FinishedRun, folds: Sequence[int]) -> Model:
     Raises:
         InputError: if a file is missing or damaged.
     """
+    shared, own = make_parts(run)
     return Model(
         folder=run.folder,
         title=run.title,
@@ -63,7 +64,8 @@ def model_of_run(run: FinishedRun, folds: Sequence[int]) -> Model:
         severity=run.severity,
         stain=read_stain(run.folder),
         members=tuple(load_member(run, fold) for fold in folds),
-        embed=jax.jit(make_embed(run)),
+        shared=jax.jit(shared),
+        own=jax.jit(own),
     )
 
 
@@ -114,43 +116,60 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
         raise InputError(f"{folder}/embeddings.npz: lacks {error}; the run is of another version") from None
 
 
-def make_embed(run: FinishedRun) -> Callable[[Variables, jax.Array], jax.Array]:
-    """The encoder of a run as its own folds were embedded: views, length one and half-precision features likewise.
+def make_parts(run: FinishedRun) -> tuple[Embed, Embed]:
+    """The encoder of a run as its own folds were embedded, in two parts.
 
     Args:
         run: Finished.
 
     Returns:
-        ``embed(variables, images) -> Float32[B, D]`` for the variables of any `Member` and images UInt8[B, S, S, 3], to
-        be compiled once for all folds.
+        ``shared(variables, images)`` from images UInt8[B, S, S, 3] to their views, or to what stages computed
+        beforehand give for these, in half precision as in the training: [V, B, …], alike for all folds. And
+        ``own(variables, seen)`` from that to embeddings Float32[B, D], averaged over the views and of length one as
+        in the training. Variables are those of any `Member`.
     """
     options = run.config["encoder"]
     model = ENCODERS[options["encoder"]](
         embedding_dim=options["embedding_dim"], dtype=jnp.bfloat16 if options["bfloat16"] else jnp.float32
     )
     stored = options["frozen_stages"] if options["precompute"] else 0
-    views = VIEWS if run.config["run"]["tta"] else 1
+    rest = model.clone(first_stage=stored)
     scaled = unit if run.config["train"]["normalize"] else lambda z: z
 
-    def raw(variables: Any, pixels: jax.Array) -> jax.Array:
-        z, stages = model.apply(variables, pixels, train=False)
+    def shared(variables: Variables, images: jax.Array) -> jax.Array:
+        views = jnp.stack([dihedral(images, k) for k in range(VIEWS if run.config["run"]["tta"] else 1)])
         if not stored:
-            return z
-        # What frozen stages gave was kept in half precision, and the rest was trained on that. The barrier keeps a
-        # compiler from leaving the rounding out.
-        kept = lax.optimization_barrier(stages[model.stage_names[stored - 1]].astype(jnp.float16))
-        return model.clone(first_stage=stored).apply(variables, kept.astype(jnp.float32), train=False)[0]
+            return views
 
-    def embed(variables: Variables, images: jax.Array) -> jax.Array:
-        several = jnp.concatenate([dihedral(images, k) for k in range(views)])
-        z = scaled(raw(unflatten_dict(dict(variables), sep="/"), several.astype(jnp.float32)))
-        return z if views == 1 else scaled(z.reshape(views, images.shape[0], -1).mean(0))
+        def features(view: jax.Array) -> jax.Array:
+            _, stages = model.apply(_nested(variables), view.astype(jnp.float32), train=False)
+            return stages[model.stage_names[stored - 1]].astype(jnp.float16)
 
-    return embed
+        # The barrier keeps a compiler that sees both parts from leaving the rounding out.
+        return lax.optimization_barrier(_each(features, views))
+
+    def own(variables: Variables, seen: jax.Array) -> jax.Array:
+        def one(view: jax.Array) -> jax.Array:
+            return scaled(rest.apply(_nested(variables), view.astype(jnp.float32), train=False)[0])
+
+        z = _each(one, seen)
+        return z[0] if len(z) == 1 else scaled(z.mean(0))
+
+    return shared, own
+
+
+def _nested(variables: Variables) -> dict[str, Any]:
+    """As a module takes them."""
+    return unflatten_dict(dict(variables), sep="/")
+
+
+def _each(function: Callable[[jax.Array], jax.Array], views: jax.Array) -> jax.Array:
+    """Of every view, one after another: eight times as many activations at once would not be quicker."""
+    return function(views[0])[None] if len(views) == 1 else lax.map(function, views)
 
 
 def embedder(model: Model, devices: Sequence[jax.Device]) -> Callable[[np.ndarray], list[jax.Array]]:
-    """The networks of a model on the devices, one program for all.
+    """The networks of a model on the devices, one program for all; what folds share is computed once.
 
     Args:
         model: Of a run, or exported.
@@ -161,11 +180,11 @@ def embedder(model: Model, devices: Sequence[jax.Device]) -> Callable[[np.ndarra
         embeddings by every member; they are under way when it returns, and `fetch` waits for them.
     """
     variables = [parallel.replicate(dict(member.variables), devices) for member in model.members]
-    embed = parallel.map_embed(model.embed, devices)
+    shared, own = (parallel.map_embed(part, devices) for part in (model.shared, model.own))
 
     def embed_all(images: np.ndarray) -> list[jax.Array]:
-        shared = parallel.share(images, devices)
-        return [embed(one, shared) for one in variables]
+        seen = shared(variables[0], parallel.share(images, devices))
+        return [own(one, seen) for one in variables]
 
     return embed_all
 

@@ -4,7 +4,7 @@ A `Model` comes from a run's folder (`members.model_of_run`) or from one that wa
 answers alike. Nothing here needs what trains.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from smrjax.taxonomy import Taxonomy
 WARNING = "For research use only; not a medical device."
 #: Of a network: ``params/STAGE/...`` or ``batch_stats/STAGE/...`` -> array.
 Variables = Mapping[str, np.ndarray]
-#: (variables, images UInt8[B, S, S, 3]) -> embeddings Float32[B, D].
+#: A part of a network: (variables, array) -> array.
 Embed = Callable[[Any, Any], jax.Array]
 
 
@@ -70,7 +70,9 @@ class Model:
         severity: Decide for the class of least expected severity under this matrix; None: for the likeliest.
         stain: Colours of the run's own cells; None where an older run did not keep them.
         members: At least one, folds ascending.
-        embed: (variables of any member, images UInt8[B, S, S, 3]) -> embeddings Float32[B, D], as training made them.
+        shared: (variables of any member, images UInt8[B, S, S, 3]) -> their views, or what stages computed beforehand
+            give for these: [V, B, ...], alike for all members.
+        own: (variables of a member, that) -> embeddings Float32[B, D], as training made them.
     """
 
     folder: Path
@@ -80,7 +82,8 @@ class Model:
     severity: np.ndarray | None
     stain: StainStatistics | None
     members: tuple[Member, ...]
-    embed: Embed
+    shared: Embed
+    own: Embed
 
     def predict(
         self, images: np.ndarray, *, fold: int | None = None, batch: int = 128, borderline: float = BORDERLINE
@@ -109,7 +112,8 @@ class Model:
             raise InputError(f"batch {batch}: give 1 or more")
         # A set of any size below a batch would be a program to compile, so there are powers of two alone.
         rows = min(batch, 1 << max(len(images) - 1, 0).bit_length())
-        readings = [read(member.reader, self._embed_all(member, images, rows)) for member in members]
+        embeddings = _embed(self, members, images, rows)
+        readings = [read(member.reader, z) for member, z in zip(members, embeddings, strict=True)]
         return answer(readings, self.taxonomy, severity=self.severity, borderline=borderline)
 
     def choose(self, fold: int | None) -> "Model":
@@ -131,12 +135,15 @@ class Model:
         parts = [vars(member.tested) for member in self.members]
         return Judged(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
-    def _embed_all(self, member: Member, images: np.ndarray, rows: int) -> np.ndarray:
-        """Embeddings of all images by one network, Float32[n, D], so many rows at a time."""
-        variables = jax.device_put(dict(member.variables))
-        parts = []
-        for start in range(0, len(images), rows):
-            some = images[start : start + rows]
-            filled = np.concatenate([some, np.zeros((rows - len(some), *some.shape[1:]), np.uint8)])
-            parts.append(np.asarray(self.embed(variables, filled))[: len(some)])
-        return np.concatenate(parts) if parts else np.zeros((0, member.reader.training.shape[1]), np.float32)
+
+def _embed(model: Model, members: Sequence[Member], images: np.ndarray, rows: int) -> list[np.ndarray]:
+    """Embeddings of all images by every member, Float32[n, D] each, so many rows at a time."""
+    variables = [jax.device_put(dict(member.variables)) for member in members]
+    parts = [[np.zeros((0, member.reader.training.shape[1]), np.float32)] for member in members]
+    for start in range(0, len(images), rows):
+        some = images[start : start + rows]
+        filled = np.concatenate([some, np.zeros((rows - len(some), *some.shape[1:]), np.uint8)])
+        seen = model.shared(variables[0], filled)
+        for one, found in zip(variables, parts, strict=True):
+            found.append(np.asarray(model.own(one, seen))[: len(some)])
+    return [np.concatenate(found) for found in parts]

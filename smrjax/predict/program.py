@@ -1,6 +1,7 @@
-"""The network as a program of its own (`jax.export`): written once, run without the code that it was made of.
+"""The network as programs of its own (`jax.export`): written once, run without the code that it was made of.
 
-It is StableHLO, which JAX promises to read for six months after it was written, and in practice reads for longer.
+There are two, as in `Model`: what all folds share, and what is each fold's own. They are StableHLO, which JAX promises
+to read for six months after it was written, and in practice reads for longer.
 """
 
 import re
@@ -14,20 +15,24 @@ import numpy as np
 from smrjax.errors import InputError
 from smrjax.predict.model import Embed, Variables
 
-#: Where it runs.
+#: Where they run.
 PLATFORMS = ("cpu", "cuda")
+#: Files of the two.
+SHARED, OWN = "shared.jax", "own.jax"
 #: Calls out of a program that it may make: only the check of its inputs' shapes. Any other could run whatever is
 #: registered in the process.
 CALLS = {"shape_assertion"}
 
 
-def write_program(embed: Embed, variables: Variables, size: int) -> bytes:
-    """A network as bytes, for batches of any size.
+def write_programs(folder: Path, shared: Embed, own: Embed, variables: Variables, *, size: int) -> None:
+    """Write a network, for batches of any size.
 
     Args:
-        embed: (variables, images UInt8[B, S, S, 3]) -> Float32[B, D].
-        variables: Of any fold; of all, only shapes and types are kept.
-        size: S.
+        folder: Where.
+        shared: See `Model`.
+        own: See `Model`.
+        variables: Of any fold; only shapes and types are kept.
+        size: S, pixels a side.
     """
     (batch,) = jax.export.symbolic_shape("batch")
     arrays = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in variables.items()}
@@ -37,24 +42,44 @@ def write_program(embed: Embed, variables: Variables, size: int) -> bytes:
     before = jax.config.values[option]
     jax.config.update(option, ".*/")
     try:
-        exported = jax.export.export(jax.jit(lambda v, x: embed(v, x)), platforms=PLATFORMS)(arrays, images)
+        first = jax.export.export(jax.jit(shared), platforms=PLATFORMS)(arrays, images)
+        second = jax.export.export(jax.jit(own), platforms=PLATFORMS)(arrays, first.out_avals[0])
     finally:
         jax.config.update(option, before)
-    return bytes(exported.serialize())
+    (folder / SHARED).write_bytes(first.serialize())
+    (folder / OWN).write_bytes(second.serialize())
 
 
-def read_program(path: Path, networks: Sequence[Variables], *, size: int, dimensions: int) -> Embed:
-    """The network of a file of `write_program`; nothing of it is run.
+def read_programs(folder: Path, networks: Sequence[Variables], *, size: int, dimensions: int) -> tuple[Embed, Embed]:
+    """What `write_programs` wrote; nothing of it is run.
 
     Args:
-        path: Of the file.
-        networks: Variables of all folds, with which it is to be called.
-        size: Pixels a side of the images with which it is to be called.
-        dimensions: D, of the embeddings that it is to give.
+        folder: Of the files.
+        networks: Variables of all folds, with which they are to be called.
+        size: Pixels a side of the images with which they are to be called.
+        dimensions: D, of the embeddings that they are to give.
+
+    Returns:
+        Both functions, see `Model`.
 
     Raises:
-        InputError: if it is no such program, is of a newer JAX, takes or gives other arrays, or calls out of itself.
+        InputError: if a file is no such program, is of a newer JAX, takes or gives other arrays, or calls out of it.
     """
+    shared, own = _read(folder / SHARED), _read(folder / OWN)
+    seen = _row(shared.out_avals[0], 1)
+    for name, program, given, taken in (
+        (SHARED, shared, ((size, size, 3), np.uint8), seen),
+        (OWN, own, seen, ((dimensions,), np.float32)),
+    ):
+        found = _arguments(program, batch=int(program is own)), _row(program.out_avals[0], int(program is shared))
+        if any(found != ((_shapes(variables), given), taken) for variables in networks):
+            raise InputError(
+                f"{folder / name}: takes or gives arrays of other shapes than the model's; export the run again"
+            )
+    return jax.jit(shared.call), jax.jit(own.call)
+
+
+def _read(path: Path) -> jax.export.Exported:
     try:
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
         text = exported.mlir_module()
@@ -67,21 +92,23 @@ def read_program(path: Path, networks: Sequence[Variables], *, size: int, dimens
         ) from None
     if calls := set(re.findall(r"custom_call\s*@\"?([^\s\"(]+)", text)) - CALLS:
         raise InputError(f"{path}: calls {sorted(calls)[0]}, which no program of this library does; do not use it")
-    wanted = [(_shapes(variables), (size, size, 3)) for variables in networks]
-    given = exported.out_avals[0]
-    if any(_arguments(exported) != one for one in wanted) or (given.shape[1:], given.dtype) != ((dimensions,), "f4"):
-        raise InputError(f"{path}: takes or gives arrays of other shapes than the model's; export the run again")
-    return jax.jit(exported.call)
+    return exported
 
 
-def _arguments(exported: "jax.export.Exported") -> tuple[dict[str, tuple], tuple[int, ...]] | None:
-    """Shapes and types of the variables by their names, and the shape of an image; None where it takes others."""
+def _arguments(exported: jax.export.Exported, *, batch: int) -> Any:
+    """Shapes and types of the variables by their names, and of a row of the second argument; None where others."""
     try:
-        (variables, images), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-        free = jax.export.is_symbolic_dim(images.shape[0])
-        return (_shapes(variables), images.shape[1:]) if free and images.dtype == np.uint8 else None
-    except (TypeError, ValueError, AttributeError, IndexError):
+        (variables, array), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+        return _shapes(variables), _row(array, batch)
+    except (TypeError, ValueError, AttributeError):
         return None
+
+
+def _row(array: Any, batch: int) -> Any:
+    """Shape without the axis of the batch, which must be free, and type."""
+    if array.ndim <= batch or not jax.export.is_symbolic_dim(array.shape[batch]):
+        return None
+    return (*array.shape[:batch], *array.shape[batch + 1 :]), array.dtype
 
 
 def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple]:

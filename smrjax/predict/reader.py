@@ -10,9 +10,12 @@ from smrjax.curves import Curve
 from smrjax.evaluate.svm_model import SVMModel, probabilities, squared_distances
 from smrjax.method import read_maturity
 
-#: A cell is as far from the training embeddings as from the nearest but so many of them (Sun et al. 2022 take the k-th
-#: nearest, too): a single odd one among them, or a wrong label, makes nothing familiar.
-NEIGHBOURS = 5
+#: A cell is as far from the training embeddings as from the k-th nearest of them (Sun et al. 2022, whose k is larger,
+#: for many more cells): a single odd one among them makes nothing familiar. From 1 to 10, k hardly mattered on pbc.
+NEIGHBOURS = 3
+#: So many training embeddings are kept, evenly spread over them as they are listed, class by class in most sets: new
+#: cells and validation cells alike are far or near to these (1 % was enough for Sun et al.), and more would cost time.
+KEPT = 20_000
 #: Pairs of cells whose distances are in memory at a time.
 PAIRS = 2**24
 #: Limits are such that this share of the validation cells lies within.
@@ -31,7 +34,7 @@ class Reader:
         curves: Control points by lineage, Float[pieces, degree + 1, D], or of the reduced space where there is a
             reducer; empty where no lineage has an order.
         reducer: Parameters of the network into the reduced space (`smrjax.losses.tsne`), or ``{}``.
-        training: Embeddings of the training part, Float[N, D].
+        training: Embeddings of the training part, or `KEPT` of them, Float[N, D].
         unfamiliar: Distance to the training embeddings beyond which 1 % of the validation cells lie.
         off_curve: By lineage, distance to its curve beyond which 1 % of the validation cells of that lineage lie, in
             the space in which the curve lives; infinite where validation has none.
@@ -91,7 +94,8 @@ def make_reader(
     Returns:
         The reader. Where the validation part is empty, its limits are infinite.
     """
-    training, z, y = embeddings[part == TRAINING], embeddings[part == VALIDATION], labels[part == VALIDATION]
+    training = _thin(embeddings[part == TRAINING])
+    z, y = _thin(embeddings[part == VALIDATION]), _thin(labels[part == VALIDATION])
     places = read_maturity(_goal(curves, reducer), z)
     return Reader(
         svm=svm,
@@ -133,7 +137,7 @@ def distance_to(training: np.ndarray, z: np.ndarray) -> np.ndarray:
 
     Example:
         >>> distance_to(np.arange(9.0)[:, None], np.array([[0.0], [4.0]])).tolist()
-        [4.0, 2.0]
+        [2.0, 1.0]
     """
     nearest = min(NEIGHBOURS, len(training)) - 1
     found, rows = np.zeros(len(z)), max(PAIRS // len(training), 1)
@@ -146,6 +150,11 @@ def distance_to(training: np.ndarray, z: np.ndarray) -> np.ndarray:
 def _goal(curves: Mapping[str, np.ndarray], reducer: Any) -> dict[str, Any]:
     """The curves as `read_maturity` takes them: as a method's goal."""
     return {"curves": {name: Curve(control) for name, control in curves.items()}, "reducer": reducer}  # type: ignore[arg-type]
+
+
+def _thin(rows: np.ndarray) -> np.ndarray:
+    """At most `KEPT` of them, evenly spread."""
+    return rows[np.linspace(0, len(rows) - 1, KEPT).round().astype(int)] if len(rows) > KEPT else rows
 
 
 def _limit(distances: np.ndarray) -> float:

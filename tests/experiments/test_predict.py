@@ -4,12 +4,14 @@ import csv
 import json
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from sklearn.metrics import accuracy_score, f1_score
 
 from experiments import predict, smr
 from experiments.runtime import leave
@@ -111,7 +113,7 @@ def test_an_ensemble_is_the_mean_of_its_folds(runs, slides, tmp_path):
     summary = json.loads((folders[2] / "summary.json").read_text())
     assert summary["run"]["folds"] == [0, 1] and summary["images"] == 300
     assert summary["flags"]["borderline"] == sum(row["borderline"] for row in both)
-    assert sum(summary["classes"].values()) == 300 and "research use only" in summary["warning"]
+    assert "research use only" in summary["warning"] and summary["images_per_second"] > 0
 
 
 def test_bad_images_are_rows(runs, slides, tmp_path, capsys):
@@ -167,11 +169,12 @@ def test_stopped_and_gone_on_with_equals_uninterrupted(runs, slides, tmp_path, m
     assert f"--out {folder}" in capsys.readouterr().err
     parts = sorted(path.name for path in (folder / "parts").iterdir())
     assert parts == ["000000.parquet", "000001.parquet"] and not (folder / "predictions.csv").exists()
-    before = (folder / "parts" / parts[0]).stat().st_mtime_ns
-    seen = []
-    monkeypatch.setattr(predict, "part_path", lambda place, n, real=predict.part_path: seen.append(n) or real(place, n))
+    asked_for, real = [], predict.predict_files
+    monkeypatch.setattr(
+        predict, "predict_files", lambda paths, *rest, **how: asked_for.append(paths) or real(paths, *rest, **how)
+    )
     call(predict, *words)
-    assert before and 0 not in seen[: seen.index(2)]
+    assert len(asked_for[0]) == 300 - 2 * 64
     assert (folder / "predictions.csv").read_text() == (tmp_path / "whole" / "predictions.csv").read_text()
     assert not (folder / "parts").exists()
     # A finished one is left alone: the next has a folder of its own.
@@ -186,6 +189,53 @@ def test_folders_tell_the_class(runs, slides, tmp_path):
     )
     rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
     assert all(row["true"] == Path(row["path"]).parent.name and row["group"] == str(slides) for row in rows)
+    known = json.loads((tmp_path / "out" / "summary.json").read_text())["labelled"]
+    true, predicted = ([row[name] for row in rows] for name in ("true", "predicted"))
+    assert known["cells"] == 300 and known["accuracy"] == pytest.approx(accuracy_score(true, predicted))
+    assert known["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro", zero_division=0))
+
+
+def test_counts_are_those_of_the_table(runs, slides, tmp_path):
+    """By the folders of the images, here one a class, and of all; the calibration is that of the run's test cells."""
+    call(predict, "--run", str(runs / "plain"), "--images", str(slides), "--out", str(tmp_path / "out"), "--fold", "1")
+    rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    expected = Counter((row["group"], row["predicted"]) for row in rows) + Counter(
+        ("all", row["predicted"]) for row in rows
+    )
+    with open(tmp_path / "out" / "counts.csv") as file:
+        found = {(row["group"], row["class"]): int(row["count"]) for row in csv.DictReader(file)}
+    assert {key: count for key, count in found.items() if count} == dict(expected)
+    with open(tmp_path / "out" / "ratios.csv") as file:
+        assert "myeloid : erythroid" in {row["ratio"] for row in csv.DictReader(file)}
+    tested = list(rows_of(runs / "plain" / "fold_1" / "predictions.csv").values())
+    sure = np.array([max(float(v) for k, v in row.items() if k.startswith("p_")) for row in tested])
+    right = np.array([row["true"] == row["predicted"] for row in tested])
+    bins = np.ceil(sure * 15)
+    gap = sum(abs(sure[bins == b].sum() - right[bins == b].sum()) for b in np.unique(bins)) / len(tested)
+    about = json.loads((tmp_path / "out" / "summary.json").read_text())["test_cells"]
+    assert about["expected_calibration_error"] == pytest.approx(gap) and about["cells"] == len(tested)
+
+
+def test_colours_are_brought_to_those_of_the_run(runs, slides, tmp_path):
+    """Of images in other colours more are named as those in the run's own; as they are, few."""
+    for path in slides.rglob("*.png"):
+        image = np.asarray(Image.open(path)).astype(float)
+        (tmp_path / "blue" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * [0.6, 0.7, 0.9]).astype(np.uint8)).save(
+            tmp_path / "blue" / path.parent.name / path.name
+        )
+    predicted = []
+    for name, source, words in (
+        ("own", slides, []),
+        ("blue", tmp_path / "blue", []),
+        ("back", tmp_path / "blue", ["--stain", "reinhard"]),
+    ):
+        words = ["--run", str(runs / "plain"), "--images", str(source), "--labels", "--fold", "0", *words]
+        call(predict, *words, "--out", str(tmp_path / f"out of {name}"))
+        rows = rows_of(tmp_path / f"out of {name}" / "predictions.csv")
+        predicted.append([rows[cell]["predicted"] for cell in sorted(rows)])
+    own, blue, back = map(np.array, predicted)
+    assert (back == own).mean() > (blue == own).mean() + 0.3
 
 
 def test_a_run_folder_alone_is_enough(runs, slides, tmp_path, monkeypatch):
@@ -217,6 +267,10 @@ BAD = {
     "a row of strategies": (["--run", "{strategies}/net/random", "--images", "{slides}"], "experiments.strategies"),
     "a damaged fold": (["--run", "{damaged}", "--images", "{slides}"], "embeddings.npz"),
     "no stored stages": (["--run", "{bare}", "--images", "{slides}"], "--resume"),
+    "an uneven batch": (
+        ["--run", "{plain}", "--images", "{slides}", "--devices", "4", "--batch", "6"],
+        "evenly over 4",
+    ),
     "results of others": (["--run", "{plain}", "--images", "{slides}", "--out", "{slides}"], "choose another --out"),
 }
 
@@ -236,9 +290,10 @@ def test_bad_input_is_said_in_one_line(case, runs, slides, capsys, tmp_path):
     (tmp_path / "damaged" / "fold_0" / "embeddings.npz").write_bytes(b"PK")
     (tmp_path / "bare" / "untrained.npz").unlink()
     words, expected = BAD[case]
-    before = sorted(slides.parent.rglob("*"))
+    kept = [slides.parent, runs / "plain"]
+    before = [sorted(place.rglob("*")) for place in kept]
     assert expected in refused(capsys, *(word.format(**places) for word in words))
-    assert sorted(slides.parent.rglob("*")) == before
+    assert [sorted(place.rglob("*")) for place in kept] == before
 
 
 def test_another_job_does_not_go_on_with_a_stopped_one(runs, slides, tmp_path, capsys):

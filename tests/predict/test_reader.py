@@ -14,6 +14,7 @@ from smrjax.data import CellSet
 from smrjax.errors import InputError
 from smrjax.losses.tsne import init_network
 from smrjax.predict import make_reader, read
+from smrjax.predict import reader as reader_module
 from smrjax.predict.members import load_reader
 from smrjax.predict.reader import distance_to
 from smrjax.taxonomy import Lineage, for_classes
@@ -31,7 +32,7 @@ def brute(training, z, nth):
 def test_limits_leave_one_validation_cell_in_a_hundred_beyond(cells, reader):
     """Distances to the training part pair by pair, to a straight line in closed form."""
     z, labels, part = cells
-    away = brute(z[part == 0], z[part == 1], 5)
+    away = brute(z[part == 0], z[part == 1], 3)
     assert reader.unfamiliar == pytest.approx(np.quantile(away, 0.99), rel=1e-6)
     line = z[(part == 1) & (labels != 1)].astype(float)
     along = np.clip(line[:, 0] / 2, 0, 1)
@@ -47,7 +48,7 @@ def test_readings_of_new_cells(cells, reader):
     np.testing.assert_allclose(found.probabilities.sum(1), 1)
     np.testing.assert_allclose(found.raw_t["abc"], z[:, 0] / 2, atol=1e-5)
     np.testing.assert_allclose(found.off_curve["abc"], found.distance["abc"] / reader.off_curve["abc"])
-    np.testing.assert_allclose(found.unfamiliar, brute(cells[0][cells[2] == 0], z, 5) / reader.unfamiliar, rtol=1e-6)
+    np.testing.assert_allclose(found.unfamiliar, brute(cells[0][cells[2] == 0], z, 3) / reader.unfamiliar, rtol=1e-6)
     assert set(found.raw_t) == {"abc"}
 
 
@@ -71,6 +72,17 @@ def test_few_training_cells_and_no_validation_cells(cells, reader):
     assert few.unfamiliar == few.off_curve["abc"] == np.inf
     np.testing.assert_array_equal(read(few, z[:9]).unfamiliar, 0)
     np.testing.assert_allclose(distance_to(z[:3], z[:9]), brute(z[:3], z[:9], 3), rtol=1e-5, atol=1e-7)
+
+
+def test_of_many_training_cells_some_are_kept(cells, reader, monkeypatch):
+    """Every fourth here; limits follow from distances to those, of every fourth validation cell."""
+    monkeypatch.setattr(reader_module, "KEPT", 25)
+    z, labels = cells[0][:194], cells[1][:194]
+    part = np.repeat([0, 1], 97)
+    how = {"curves": reader.curves, "reducer": {}, "lineages": {"abc": np.array([0, 2, 3])}}
+    few = make_reader(reader.svm, 4, embeddings=z, labels=labels, part=part, **how)
+    np.testing.assert_array_equal(few.training, z[:97:4])
+    assert few.unfamiliar == pytest.approx(np.quantile(brute(z[:97:4], z[97::4], 3), 0.99), rel=1e-6)
 
 
 def test_cells_that_are_all_alike_make_anything_else_unfamiliar(reader):
