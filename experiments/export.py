@@ -30,6 +30,9 @@ class Config:
     """Folder of the model; a new one."""
     fold: int | None = None
     """Export the network of this fold alone, which is smaller and faster; by default those of all folds."""
+    onnx: bool = False
+    """Write each fold's network as ONNX, too, checked against the one it is made of: pip install 'smrjax[onnx]'. It
+    turns images into embeddings; what follows is in model.json and the arrays."""
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
         "encoder": run.config["encoder"] | {"tta": run.config["run"]["tta"]},
         "versions": versions(),
     }
-    write_model(config.out, model, about=about)
+    write_model(config.out, model, about=about, onnx=config.onnx)
     files = [path for path in config.out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     which = ", ".join(str(member.fold) for member in model.members)

@@ -16,27 +16,31 @@ from smrjax.evaluate.scores import confusion
 from smrjax.files import read_flat, write_arrays, write_json
 from smrjax.predict.loading import FORMAT, MODEL, digest_of_file
 from smrjax.predict.model import WARNING, Member, Model
+from smrjax.predict.onnx import write_onnx
 from smrjax.predict.program import OWN, PLATFORMS, SHARED, write_programs
 from smrjax.predict.reader import NEIGHBOURS
 from smrjax.taxonomy.stored import to_json
 
 
-def write_model(out: Path, model: Model, *, about: Mapping[str, Any]) -> None:
+def write_model(out: Path, model: Model, *, about: Mapping[str, Any], onnx: bool = False) -> None:
     """Write a model's folder, whole or not at all.
 
     Args:
         out: The folder; not there yet.
         model: Of a run; see `members.model_of_run`.
         about: Whatever else model.json is to say.
+        onnx: Write each fold's network as ``encoder.onnx``, too; see `smrjax.predict.onnx`.
 
     Raises:
-        InputError: if there is something already, it cannot be written, or the run's skops files hold what is not
-            trusted.
+        InputError: if there is something already, it cannot be written, the run's skops files hold what is not trusted,
+            or ONNX cannot be written.
     """
     with _whole(out) as folder:
         write_programs(folder, model.shared, model.own, model.members[0].variables, size=model.image_size)
         for member in model.members:
             _write_member(folder / f"fold_{member.fold}", member, model.folder / f"fold_{member.fold}")
+            if onnx:
+                write_onnx(folder / f"fold_{member.fold}" / "encoder.onnx", model, member)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         said = describe(model) | {"files": {name: digest_of_file(folder / name) for name in names}} | dict(about)
         write_json(folder / MODEL, said)
@@ -66,6 +70,7 @@ def describe(model: Model) -> dict[str, Any]:
             SHARED: "(variables of any fold, images) -> seen, alike for all folds",
             OWN: f"(variables of a fold, seen) -> embeddings float32[batch, {dimensions}]",
             "platforms": list(PLATFORMS),
+            "encoder.onnx": "of a fold, where there is one: images -> embeddings, as ONNX",
         },
         "answers": {
             "classes": "an RBF support vector machine for each pair of classes (svm.npz; svm.skops for scikit-learn)",

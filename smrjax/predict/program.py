@@ -83,6 +83,8 @@ def _read(path: Path) -> jax.export.Exported:
     try:
         exported = jax.export.deserialize(bytearray(path.read_bytes()))
         text = exported.mlir_module()
+        if exported.calling_convention_version > jax.export.maximum_supported_calling_convention_version:
+            raise ValueError(f"calling convention {exported.calling_convention_version}")
     except ImportError:
         raise
     except Exception as error:  # Of the reader of a binary format: whatever damaged bytes make it raise.
