@@ -51,7 +51,8 @@ def main() -> None:
     files = [path for path in config.out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     which = ", ".join(str(member.fold) for member in model.members)
-    print(f"{config.out}: {model.title}, folds {which}, {len(files)} files, {size:.1f} MB, {model.image_size} px")
+    folds = f"fold{'s' * (len(model.members) > 1)} {which}"
+    print(f"{config.out}: {model.title}, {folds}, {len(files)} files, {size:.1f} MB, {model.image_size} px")
     print(f'python -c "import smrjax; print(smrjax.load_model({str(config.out)!r}).taxonomy.classes)"')
     print(WARNING)
 
