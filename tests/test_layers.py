@@ -39,6 +39,8 @@ HOMES = {
     "h5py": {"smrjax/data"},
     "matplotlib": {"smrjax/report"},
     "orbax": {"smrjax/train/state.py"},
+    "jax2onnx": {"smrjax/predict/onnx.py"},
+    "onnxruntime": {"smrjax/predict/onnx.py"},
 }
 
 SOURCES = sorted(path.relative_to(ROOT) for top in ("smrjax", "experiments") for path in (ROOT / top).rglob("*.py"))

@@ -127,6 +127,6 @@ def _whole(out: Path) -> Iterator[Path]:
                     os.fsync(written.fileno())
         os.rename(temporary, out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); nothing is left of it") from None
+        raise InputError(f"{out}: cannot be written ({error.strerror or error}); nothing is left of it") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -90,7 +90,8 @@ class Model:
     ) -> Answers:
         """What is said of some cells; for research use only.
 
-        The first call for a size of batch compiles the network, which takes seconds.
+        The first call compiles the network and the curves, which takes seconds, and one for a new size of batch the
+        network again. With a folder named by $JAX_COMPILATION_CACHE_DIR, later processes find them compiled.
 
         Args:
             images: UInt8[n, S, S, 3], RGB, cut and scaled as by `smrjax.data.decode.decode`.
