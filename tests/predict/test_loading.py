@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from jax import export
 import smrjax
 from smrjax.errors import InputError
 from smrjax.evaluate import load_estimator
+from smrjax.predict.exporting import write_model
 from tests.predict.conftest import SIZE, toy_own, toy_shared, toy_variables
 
 
@@ -111,13 +113,28 @@ def test_nothing_is_unpickled(exported, tmp_path, name):
     assert not (tmp_path / "harm").exists()
 
 
-def test_skops_files_are_not_opened(exported):
-    """They are for scikit-learn, and `load_estimator` refuses what it does not know."""
+def harmful_skops():
+    """Of a function that no classifier is made of."""
     node = {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "content": "os.system"}
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr("schema.json", json.dumps(node | {"__id__": 1, "protocol": 2, "_skops_version": "0.13"}))
-    forge(exported, "fold_0/svm.skops", data.getvalue())
+    return data.getvalue()
+
+
+def test_skops_files_of_a_run_are_looked_into(toy, tmp_path):
+    """Before they are handed on."""
+    run = tmp_path / "run"
+    shutil.copytree(toy.folder, run)
+    (run / "fold_2" / "svm.skops").write_bytes(harmful_skops())
+    with pytest.raises(InputError, match="not trusted"):
+        write_model(tmp_path / "model", replace(toy, folder=run), about={})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_skops_files_are_not_opened(exported):
+    """They are for scikit-learn, and `load_estimator` refuses what it does not know."""
+    forge(exported, "fold_0/svm.skops", harmful_skops())
     smrjax.load_model(exported)
     with pytest.raises(InputError, match="not trusted"):
         load_estimator(exported / "fold_0" / "svm.skops")
