@@ -4,6 +4,7 @@ Processor seconds stand beside the clock's: on a machine that others use, too, t
 """
 
 import os
+import subprocess
 import sys
 import time
 from functools import partial
@@ -14,14 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import predict, smr
+from experiments import export, predict, smr
 from smrjax.data.decode import decode
 from smrjax.data.listing import list_pictures
 from smrjax.data.reading import read_images
 from smrjax.data.synthetic import render
 from smrjax.predict import answer, read
-from smrjax.predict.members import embedder, fetch, load_member
-from smrjax.predict.run import open_run
+from smrjax.predict.members import embedder, fetch, open_model
 from smrjax.predict.stream import predict_files
 
 REAL = Path(os.environ.get("SMRJAX_DATA", "../shared/data")) / "pbc"
@@ -87,9 +87,9 @@ def bench_parts_of_prediction(row, trained):
         images = np.concatenate([batch for batch, _ in read_images(paths, size=SIZE, batch=BATCH)])[: len(paths)]
     cells["decoding, a thread a processor"] = str(spent)
 
-    run = open_run(folder)
-    member = load_member(run, 0)
-    embed = embedder(run, [member], jax.devices()[:1])
+    model = open_model(folder, 0)
+    (member,) = model.members
+    embed = embedder(model, jax.devices()[:1])
     fetch(embed(images[:BATCH]), BATCH)
     whole = len(images) // BATCH * BATCH
     with Spent(whole) as spent:
@@ -97,9 +97,9 @@ def bench_parts_of_prediction(row, trained):
     cells["embedding"] = str(spent)
     read(member.reader, z[:BATCH])
     with Spent(len(z)) as spent:
-        answer([read(member.reader, z)], run.taxonomy)
+        answer([read(member.reader, z)], model.taxonomy)
     cells["class, maturity, flags"] = str(spent)
-    decide = partial(answer, taxonomy=run.taxonomy)
+    decide = partial(answer, taxonomy=model.taxonomy)
     with Spent(len(paths)) as spent:
         for _ in predict_files(paths, embed, [member.reader], decide, size=SIZE, batch=BATCH, portion=32):
             pass
@@ -119,3 +119,37 @@ def bench_prediction(row, trained, tmp_path, monkeypatch, folds):
         called(predict, "--run", folder, "--images", source, "--out", tmp_path / "out", *words)
     cells = {"networks": folds, "images": str(count), "everything, compiling included": str(spent)}
     row(f"Prediction at {SIZE} px, {ENCODER}: the command", cells)
+
+
+ALONE = """
+import sys, time
+import smrjax
+model = smrjax.load_model(sys.argv[1])
+loaded = time.perf_counter()
+import numpy as np
+images = np.zeros((128, model.image_size, model.image_size, 3), np.uint8)
+seconds = []
+for _ in range(2):
+    start = time.perf_counter()
+    model.predict(images)
+    seconds.append(time.perf_counter() - start)
+print(loaded - float(sys.argv[2]), *seconds)
+"""
+
+
+def bench_exported_model(row, trained, tmp_path):
+    """A process of its own, from the start of Python, and what is compiled kept for a second one or not."""
+    called(export, "--run", trained[1], "--out", tmp_path / "model")
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
+    cells = {}
+    for words, more in (("", {}), (", keeping what is compiled", kept), (", compiled before", kept)):
+        start = str(time.perf_counter())
+        command = [sys.executable, "-c", ALONE, str(tmp_path / "model"), start]
+        done = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, check=True)
+        loaded, first, second = map(float, done.stdout.split())
+        cells |= {
+            f"start and load_model{words}": f"{loaded:.2g} s",
+            f"first 128 images{words}": f"{first:.2g} s",
+            f"next{words}": f"{second:.2g} s",
+        }
+    row(f"Exported model of three folds at {SIZE} px, {ENCODER}", cells)

@@ -22,9 +22,9 @@ from smrjax.data.listing import Picture, list_pictures
 from smrjax.errors import InputError
 from smrjax.predict import answer
 from smrjax.predict.answers import BORDERLINE
-from smrjax.predict.members import Member, embedder, load_member
-from smrjax.predict.run import FinishedRun, choose_folds, open_run
-from smrjax.predict.stains import group_stains, read_stain, recolour
+from smrjax.predict.members import embedder, open_model
+from smrjax.predict.model import Model
+from smrjax.predict.stains import group_stains, recolour
 from smrjax.predict.stream import predict_files
 from smrjax.predict.table import join_parts, to_table, write_part
 from smrjax.taxonomy import load_taxonomy
@@ -40,7 +40,8 @@ class Config:
     """All options of a prediction."""
 
     run: Path
-    """Folder of a finished run of experiments.smr, or of one method of a run of experiments.guides."""
+    """Folder of a finished run of experiments.smr, of one method of a run of experiments.guides, or of a model from
+    experiments.export."""
     images: tuple[str, ...]
     """Folders (searched with the folders in them), CSV manifests (path[,slide][,label]), image files, or patterns such
     as 'slides/*/*.jpg': JPEG, PNG, TIFF, BMP, WebP."""
@@ -71,20 +72,20 @@ def main() -> None:
     config = tyro.cli(Config, prog="python -m experiments.predict", description=__doc__)
     check(config)
     prepare_jax(config.devices, cache_root(config.cache) / "xla")
-    run = open_run(config.run)
-    folds = choose_folds(run, config.fold)
+    model = open_model(config.run, config.fold)
     devices = devices_for(config.devices, config.batch)
-    known = run.taxonomy if config.labels in ("", "run") else load_taxonomy(config.labels)
+    known = model.taxonomy if config.labels in ("", "run") else load_taxonomy(config.labels)
     pictures = list_pictures(config.images, classes=known.classes if config.labels else ())
-    members = [load_member(run, fold) for fold in folds]
-    if config.stain == "reinhard":
-        read_stain(run.folder)  # Before a folder is made: an older run has none.
+    if config.stain == "reinhard" and model.stain is None:
+        raise InputError(
+            f"{config.run}: was made before runs kept their cells' colours; --resume it, and they are there"
+        )
     options = {"batch": config.batch, "borderline": config.borderline, "stain": config.stain}
-    job = Job.of(run, members, pictures, **options)
+    job = Job.of(model, pictures, **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
-        rate = predict(config, run, members, pictures, devices, folder)
-        lines = report(folder, run, job, known=known, within=config.within, rate=rate, command=command(config))
+        rate = predict(config, model, pictures, devices, folder)
+        lines = report(folder, model, job, known=known, within=config.within, rate=rate, command=command(config))
     print("\n".join(["", *lines]))
 
 
@@ -104,19 +105,13 @@ def check(config: Config) -> None:
 
 
 def predict(
-    config: Config,
-    run: FinishedRun,
-    members: list[Member],
-    pictures: list[Picture],
-    devices: list[jax.Device],
-    folder: Path,
+    config: Config, model: Model, pictures: list[Picture], devices: list[jax.Device], folder: Path
 ) -> float | None:
     """Write ``predictions.csv`` and ``predictions.parquet``, from where an earlier call was stopped.
 
     Args:
         config: Options.
-        run: That is asked.
-        members: Its folds.
+        model: That is asked.
         pictures: All images.
         devices: On which they are embedded.
         folder: Of the prediction.
@@ -144,15 +139,15 @@ def predict(
 
         if left:
             prepare = {}
-            if config.stain == "reinhard":
-                stains = group_stains(pictures, size=run.image_size, batch=config.batch)
-                prepare["prepare"] = recolour(left, stains, read_stain(run.folder))
+            if config.stain == "reinhard" and model.stain is not None:
+                stains = group_stains(pictures, size=model.image_size, batch=config.batch)
+                prepare["prepare"] = recolour(left, stains, model.stain)
             portions = predict_files(
                 [picture.path for picture in left],
-                embedder(run, members, devices),
-                [member.reader for member in members],
-                partial(answer, taxonomy=run.taxonomy, severity=run.severity, borderline=config.borderline),
-                size=run.image_size,
+                embedder(model, devices),
+                [member.reader for member in model.members],
+                partial(answer, taxonomy=model.taxonomy, severity=model.severity, borderline=config.borderline),
+                size=model.image_size,
                 batch=config.batch,
                 portion=batches,
                 on_images=on_images,
@@ -160,7 +155,7 @@ def predict(
             )
             for number, (reasons, answers) in enumerate(portions, start=done):
                 some = pictures[number * rows : number * rows + len(reasons)]
-                write_part(part_path(folder, number), to_table(some, reasons, answers, run.taxonomy))
+                write_part(part_path(folder, number), to_table(some, reasons, answers, model.taxonomy))
         parts = [part_path(folder, number) for number in range(done_parts(folder))]
         join_parts(parts, folder / "predictions")
     return len(left) / (time.perf_counter() - start) if left else None

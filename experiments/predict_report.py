@@ -11,19 +11,18 @@ from experiments.summary import versions
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
 from smrjax.evaluate.counts import DifferentialCount
 from smrjax.predict.counting import count_groups, write_counts, write_ratios
-from smrjax.predict.run import FinishedRun, judged_cells
+from smrjax.predict.model import WARNING, Model
 from smrjax.predict.table import FLAGS, read_columns
 from smrjax.taxonomy import Taxonomy, counterparts
 from smrjax.taxonomy.stored import to_json
 from smrjax.train.folder import write_json
 
-WARNING = "For research use only; not a medical device."
 FILES = ("predictions.csv", "predictions.parquet", "counts.csv", "ratios.csv", "summary.json")
 
 
 def report(
     folder: Path,
-    run: FinishedRun,
+    model: Model,
     job: Job,
     *,
     known: Taxonomy,
@@ -35,7 +34,7 @@ def report(
 
     Args:
         folder: Of the prediction, with its whole table.
-        run: That was asked.
+        model: That was asked.
         job: What was done.
         known: Taxonomy of the labels that images came with.
         within: See `smrjax.predict.counting.write_counts`.
@@ -45,12 +44,12 @@ def report(
     Returns:
         Lines for the screen.
     """
-    taxonomy = run.taxonomy
+    taxonomy = model.taxonomy
     found = read_columns(folder / "predictions.parquet", ["group", "true", "predicted", "unreadable", *FLAGS])
     good = ~found["unreadable"].astype(bool)
     place = {code: label for label, code in enumerate(taxonomy.classes)}
     predicted = np.array([place[code] for code in found["predicted"][good]], int)
-    tested = judged_cells(run, job.folds)
+    tested = model.tested()
     groups = [group or "" for group in found["group"][good]]
     confused = confusion(tested.labels, tested.predicted, n_classes=len(taxonomy.classes))
     counts = count_groups(groups, predicted, taxonomy, confused)
@@ -60,8 +59,8 @@ def report(
     summary: dict[str, Any] = {
         "warning": WARNING,
         "run": {
-            "folder": str(run.folder),
-            "title": run.title,
+            "folder": str(model.folder),
+            "title": model.title,
             "digest": job.run,
             "folds": list(job.folds),
             "decision": job.decision,

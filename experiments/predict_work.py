@@ -10,8 +10,7 @@ from typing import Any
 from experiments.runs import digest_of
 from smrjax.data.listing import Picture
 from smrjax.errors import InputError
-from smrjax.predict.members import Member
-from smrjax.predict.run import FinishedRun
+from smrjax.predict.model import Member, Model
 from smrjax.train.folder import read_json, write_json
 
 
@@ -34,20 +33,25 @@ class Job:
     options: tuple[tuple[str, Any], ...]
 
     @classmethod
-    def of(cls, run: FinishedRun, members: Sequence[Member], pictures: Sequence[Picture], **options: Any) -> "Job":
-        """Of these members, images and options."""
+    def of(cls, model: Model, pictures: Sequence[Picture], **options: Any) -> "Job":
+        """Of this model, images and options."""
         listing = hashlib.sha256(
             repr([tuple(vars(picture).values()) for picture in pictures]).encode("utf-8", "replace")
         )
-        decision = "likeliest" if run.severity is None else "severity"
-        folds = tuple(member.fold for member in members)
-        return cls(digest_of_members(members), listing.hexdigest(), folds, decision, tuple(sorted(options.items())))
+        decision = "likeliest" if model.severity is None else "severity"
+        folds = tuple(member.fold for member in model.members)
+        return cls(
+            digest_of_members(model.members), listing.hexdigest(), folds, decision, tuple(sorted(options.items()))
+        )
 
 
 def digest_of_members(members: Sequence[Member]) -> str:
     """A hash of everything that members answer by."""
     return digest_of(
-        [(m.variables, vars(m.reader.svm), dict(m.reader.curves), m.reader.reducer, m.reader.training) for m in members]
+        [
+            (dict(m.variables), vars(m.reader.svm), dict(m.reader.curves), m.reader.reducer, m.reader.training)
+            for m in members
+        ]
     )
 
 

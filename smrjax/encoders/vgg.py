@@ -86,7 +86,7 @@ class Hidden(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[B, H, W, C] -> [B, 1, 1, features]: an image of one pixel, which the head's mean leaves as it is."""
         # Torch's order: all pixels of the first channel, of the second, ...
-        x = adaptive_mean(x, self.cells).transpose(0, 3, 1, 2).reshape(len(x), -1)
+        x = adaptive_mean(x, self.cells).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
         dense = partial(nn.Dense, self.features, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         x = nn.relu(dense(name="linear1")(x))
         if train and self.dropout:

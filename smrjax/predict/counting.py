@@ -9,8 +9,8 @@ import numpy as np
 
 from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.wilson import cells_needed
+from smrjax.files import atomic
 from smrjax.taxonomy import Taxonomy, left_ratios
-from smrjax.train.folder import atomic
 
 #: The group of all cells together, beside those of the slides where these are several.
 ALL = "all"

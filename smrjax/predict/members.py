@@ -1,24 +1,27 @@
-"""The folds of a run, ready to read images: one compiled encoder for all, and each fold's variables and reader."""
+"""The folds of a run as a model: one program for all networks, and each fold's variables and reader."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
 from smrjax.data.augment import dihedral
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
 from smrjax.evaluate.svm import load_svm
+from smrjax.files import read_arrays
+from smrjax.predict.loading import MODEL, load_model
+from smrjax.predict.model import Embed, Member, Model, Variables
 from smrjax.predict.reader import Reader, make_reader
-from smrjax.predict.run import FinishedRun
+from smrjax.predict.run import FinishedRun, choose_folds, judged_cells, open_run
+from smrjax.predict.stains import read_stain
 from smrjax.taxonomy import Taxonomy
 from smrjax.train import parallel
-from smrjax.train.folder import read_arrays
 from smrjax.train.state import read_best
 from smrjax.train.step import unit
 
@@ -26,19 +29,44 @@ from smrjax.train.step import unit
 VIEWS = 8
 
 
-@dataclass(frozen=True)
-class Member:
-    """One fold.
+def open_model(folder: Path, fold: int | None) -> Model:
+    """What is asked for predictions: an exported model, or a finished run.
 
-    Attributes:
-        fold: Its number.
-        variables: Of the whole encoder, ``{"params": …, "batch_stats": …}``, NumPy.
-        reader: Of its embeddings.
+    Args:
+        folder: Of either.
+        fold: Ask the network of this fold alone; None: all that are finished.
+
+    Raises:
+        InputError: if it is neither, that fold is not in it, or a file is missing or damaged.
     """
+    if (folder / MODEL).exists():
+        return load_model(folder).choose(fold)
+    run = open_run(folder)
+    return model_of_run(run, choose_folds(run, fold))
 
-    fold: int
-    variables: dict[str, Any]
-    reader: Reader
+
+def model_of_run(run: FinishedRun, folds: Sequence[int]) -> Model:
+    """Folds of a run from its folder.
+
+    Args:
+        run: Finished.
+        folds: Of it, one or more.
+
+    Raises:
+        InputError: if a file is missing or damaged.
+    """
+    shared, own = make_parts(run)
+    return Model(
+        folder=run.folder,
+        title=run.title,
+        taxonomy=run.taxonomy,
+        image_size=run.image_size,
+        severity=run.severity,
+        stain=read_stain(run.folder),
+        members=tuple(load_member(run, fold) for fold in folds),
+        shared=jax.jit(shared),
+        own=jax.jit(own),
+    )
 
 
 def load_member(run: FinishedRun, fold: int) -> Member:
@@ -48,7 +76,8 @@ def load_member(run: FinishedRun, fold: int) -> Member:
         InputError: if a file is missing or damaged.
     """
     folder = run.folder / f"fold_{fold}"
-    return Member(fold, _variables(run, folder), load_reader(folder, run.taxonomy))
+    variables = flatten_dict(_variables(run, folder), sep="/")
+    return Member(fold, variables, load_reader(folder, run.taxonomy), judged_cells(run, [fold]))
 
 
 def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
@@ -87,7 +116,7 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
         raise InputError(f"{folder}/embeddings.npz: lacks {error}; the run is of another version") from None
 
 
-def make_parts(run: FinishedRun) -> tuple[Callable[[Any, jax.Array], jax.Array], Callable[[Any, jax.Array], jax.Array]]:
+def make_parts(run: FinishedRun) -> tuple[Embed, Embed]:
     """The encoder of a run as its own folds were embedded, in two parts.
 
     Args:
@@ -107,21 +136,21 @@ def make_parts(run: FinishedRun) -> tuple[Callable[[Any, jax.Array], jax.Array],
     rest = model.clone(first_stage=stored)
     scaled = unit if run.config["train"]["normalize"] else lambda z: z
 
-    def shared(variables: Any, images: jax.Array) -> jax.Array:
+    def shared(variables: Variables, images: jax.Array) -> jax.Array:
         views = jnp.stack([dihedral(images, k) for k in range(VIEWS if run.config["run"]["tta"] else 1)])
         if not stored:
             return views
 
         def features(view: jax.Array) -> jax.Array:
-            _, stages = model.apply(variables, view.astype(jnp.float32), train=False)
+            _, stages = model.apply(_nested(variables), view.astype(jnp.float32), train=False)
             return stages[model.stage_names[stored - 1]].astype(jnp.float16)
 
         # The barrier keeps a compiler that sees both parts from leaving the rounding out.
         return lax.optimization_barrier(_each(features, views))
 
-    def own(variables: Any, seen: jax.Array) -> jax.Array:
+    def own(variables: Variables, seen: jax.Array) -> jax.Array:
         def one(view: jax.Array) -> jax.Array:
-            return scaled(rest.apply(variables, view.astype(jnp.float32), train=False)[0])
+            return scaled(rest.apply(_nested(variables), view.astype(jnp.float32), train=False)[0])
 
         z = _each(one, seen)
         return z[0] if len(z) == 1 else scaled(z.mean(0))
@@ -129,27 +158,29 @@ def make_parts(run: FinishedRun) -> tuple[Callable[[Any, jax.Array], jax.Array],
     return shared, own
 
 
+def _nested(variables: Variables) -> dict[str, Any]:
+    """As a module takes them."""
+    return unflatten_dict(dict(variables), sep="/")
+
+
 def _each(function: Callable[[jax.Array], jax.Array], views: jax.Array) -> jax.Array:
     """Of every view, one after another: eight times as many activations at once would not be quicker."""
     return function(views[0])[None] if len(views) == 1 else lax.map(function, views)
 
 
-def embedder(
-    run: FinishedRun, members: Sequence[Member], devices: Sequence[jax.Device]
-) -> Callable[[np.ndarray], list[jax.Array]]:
-    """The encoders of some folds on the devices, one program for all; what folds share is computed once.
+def embedder(model: Model, devices: Sequence[jax.Device]) -> Callable[[np.ndarray], list[jax.Array]]:
+    """The networks of a model on the devices, one program for all; what folds share is computed once.
 
     Args:
-        run: Finished.
-        members: Of it.
+        model: Of a run, or exported.
         devices: Batches are split evenly over them.
 
     Returns:
         A function from images UInt8[B, S, S, 3], always as many and a multiple of the number of devices, to their
         embeddings by every member; they are under way when it returns, and `fetch` waits for them.
     """
-    variables = [parallel.replicate(member.variables, devices) for member in members]
-    shared, own = (parallel.map_embed(part, devices) for part in make_parts(run))
+    variables = [parallel.replicate(dict(member.variables), devices) for member in model.members]
+    shared, own = (parallel.map_embed(part, devices) for part in (model.shared, model.own))
 
     def embed_all(images: np.ndarray) -> list[jax.Array]:
         seen = shared(variables[0], parallel.share(images, devices))

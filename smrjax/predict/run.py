@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
+from smrjax.files import read_json
+from smrjax.predict.model import Judged
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.taxonomy.stored import from_json
-from smrjax.train.folder import read_json
 
 #: Blocks of options by which runs are known that cannot predict, and what they are runs of.
 OTHERS = {"baselines": "experiments.baselines", "strategy": "experiments.strategies"}
@@ -107,21 +108,6 @@ def choose_folds(run: FinishedRun, fold: int | None) -> tuple[int, ...]:
         here = ", ".join(map(str, run.folds))
         raise InputError(f"--fold {fold}: is not among the finished folds of {run.folder}, which are {here}")
     return (fold,)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Cells of known class and what was said of them, C classes.
-
-    Attributes:
-        labels: Int[n].
-        predicted: Int[n].
-        probabilities: Float64[n, C].
-    """
-
-    labels: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray
 
 
 def judged_cells(run: FinishedRun, folds: Sequence[int]) -> Judged:

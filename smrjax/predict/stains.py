@@ -10,7 +10,7 @@ from smrjax.data.listing import Picture
 from smrjax.data.reading import read_images
 from smrjax.data.stain import StainStatistics, normalise_stain, stain_statistics
 from smrjax.errors import InputError
-from smrjax.train.folder import read_json, write_json
+from smrjax.files import read_json, write_json
 
 #: Images of a set, evenly spread over it, that tell its colours.
 SAMPLE = 256
@@ -21,14 +21,14 @@ def write_stain(path: Path, images: np.ndarray) -> None:
     write_json(path, asdict(stain_statistics(images[_spread(len(images))])))
 
 
-def read_stain(run: Path) -> StainStatistics:
-    """The colours of a run's cells.
+def read_stain(run: Path) -> StainStatistics | None:
+    """The colours of a run's cells; None where the run did not keep them.
 
     Raises:
-        InputError: if the run did not keep them.
+        InputError: if the file is damaged.
     """
     if not (run / "stain.json").exists():
-        raise InputError(f"{run}: was made before runs kept their cells' colours; --resume it, and they are there")
+        return None
     try:
         stored = read_json(run / "stain.json")
         return StainStatistics(tuple(stored["mean"]), tuple(stored["deviation"]))

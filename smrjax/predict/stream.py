@@ -30,7 +30,7 @@ def predict_files(
     Args:
         paths: Of the files.
         embed: Of `members.embedder`.
-        readers: Of the same members.
+        readers: Of the same model's members.
         decide: `answers.answer` with its options.
         size: Pixels a side.
         batch: Images at a time, a multiple of the number of devices.

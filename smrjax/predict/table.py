@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.listing import Picture
+from smrjax.files import atomic
 from smrjax.predict.answers import Answers
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import atomic
 
 #: Columns of numbers, of `Answers` attributes.
 NUMBERS = ("t", "raw_t", "distance", "off_curve_ratio", "unfamiliar_ratio")

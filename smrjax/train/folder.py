@@ -1,18 +1,13 @@
 """Run folders: made once, locked while in use, written atomically."""
 
 import contextlib
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import jax
-import numpy as np
 
 from smrjax.errors import InputError
+from smrjax.files import atomic, read_arrays, read_json, write_arrays, write_json
+
+__all__ = ["atomic", "create_run", "locked", "read_arrays", "read_json", "write_arrays", "write_json"]
 
 
 def create_run(out: Path, experiment: str, name: str) -> Path:
@@ -54,81 +49,3 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError:
             raise InputError(f"{folder}: another process is working on this run; wait for it or stop it") from None
         yield
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place at the end, whole or not at all."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        # Opened rather than made by mkstemp, whose files only their owner can read: results are for the whole group.
-        temporary.open("wb").close()
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error}); what was there is untouched") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinities are errors, since JSON has none."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        InputError: if the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: is not valid JSON ({error})") from None
-
-
-def write_arrays(path: Path, tree: Any) -> None:
-    """Write the arrays of nested dictionaries and lists as an ``.npz`` file, atomically; names are ``a/0/b``."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    arrays = {jax.tree_util.keystr(keys, simple=True, separator="/"): np.asarray(leaf) for keys, leaf in leaves}
-    with atomic(path) as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays)
-
-
-def read_arrays(path: Path) -> Any:
-    """What `write_arrays` wrote, of NumPy arrays.
-
-    Raises:
-        InputError: if the file is missing or damaged.
-    """
-    tree: dict[str, Any] = {}
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            for name in stored.files:
-                *folders, last = name.split("/")
-                place = tree
-                for folder in folders:
-                    place = place.setdefault(folder, {})
-                place[last] = stored[name]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); is the run whole?") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: is damaged ({error}); is the run whole?") from None
-    return _with_lists(tree)
-
-
-def _with_lists(tree: Any) -> Any:
-    """Dictionaries whose names are 0, 1, 2, ... as lists."""
-    if not isinstance(tree, dict):
-        return tree
-    inner = {name: _with_lists(value) for name, value in tree.items()}
-    if inner and set(inner) == {str(i) for i in range(len(inner))}:
-        return [inner[str(i)] for i in range(len(inner))]
-    return inner

@@ -19,7 +19,7 @@ def test_arrays_come_back_as_they_were(tmp_path):
 
 
 def test_damaged_and_missing_files(tmp_path):
-    with pytest.raises(InputError, match="is the run whole"):
+    with pytest.raises(InputError, match="is its folder whole"):
         read_arrays(tmp_path / "none.npz")
     write_arrays(tmp_path / "a.npz", TREE)
     whole = (tmp_path / "a.npz").read_bytes()
