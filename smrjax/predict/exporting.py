@@ -74,8 +74,8 @@ def describe(model: Model) -> dict[str, Any]:
         },
         "answers": {
             "classes": "an RBF support vector machine for each pair of classes (svm.npz; svm.skops for scikit-learn)",
-            "probabilities": "a sigmoid of each pair's decision (slope, offset), coupled over classes (Wu, Lin and Weng "
-            "2004); where another class has the most votes, the two exchange theirs; averaged over folds",
+            "probabilities": "a sigmoid of each pair's decision (slope, offset), coupled over classes (Wu, Lin and "
+            "Weng 2004); where another class has the most votes, the two exchange theirs; averaged over folds",
             "maturity": "nearest point of the Bezier curve of the class's lineage (curves.npz), which goes on along "
             "its end tangents, in the space of the embeddings or, where there is a reducer.npz, in its plane",
             "off_curve": "distance to that curve divided by its limit, averaged over folds, above 1",
