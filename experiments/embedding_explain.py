@@ -89,7 +89,7 @@ def explain_fold(
 
 def _maturity_of(place: Path) -> list[tuple[str, float]]:
     """Of every test cell the lineage in which it has a maturity, and that; "" and NaN for none."""
-    with open(place / "predictions.csv", newline="") as file:
+    with open(place / "predictions.csv", newline="", encoding="utf-8") as file:
         return [(row["lineage"], float(row["t"] or "nan")) for row in csv.DictReader(file)]
 
 

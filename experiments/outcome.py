@@ -56,7 +56,7 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
     """
     cells = judged.cells
     test = np.flatnonzero(judged.nested[fold] < 0)
-    with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="") as out:
+    with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["path", "true", "predicted"])
         for row, label in zip(test, predicted, strict=True):
@@ -68,7 +68,7 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
 def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """The names, labels and predicted classes of the test cells of a fold, as `write_outcome` left them behind."""
     place = {code: label for label, code in enumerate(classes)}
-    with open(folder / "predictions.csv", newline="") as file:
+    with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     true, predicted = (np.array([place[row[name]] for row in rows], int) for name in ("true", "predicted"))
     return [row["path"] for row in rows], true, predicted

@@ -48,9 +48,9 @@ def report(
     found = read_columns(folder / "predictions.parquet", ["group", "true", "predicted", "unreadable", *FLAGS])
     good = ~found["unreadable"].astype(bool)
     place = {code: label for label, code in enumerate(taxonomy.classes)}
-    predicted = np.array([place[code] for code in found["predicted"][good]], int)
+    predicted = np.array([-1 if code is None else place[code] for code in found["predicted"]], int)
     tested = model.tested()
-    groups = [group or "" for group in found["group"][good]]
+    groups = [group or "" for group in found["group"]]
     confused = confusion(tested.labels, tested.predicted, n_classes=len(taxonomy.classes))
     counts = count_groups(groups, predicted, taxonomy, confused)
     write_counts(folder / "counts.csv", counts, taxonomy, within=within)
@@ -59,7 +59,7 @@ def report(
     summary: dict[str, Any] = {
         "warning": WARNING,
         "run": {
-            "folder": str(model.folder),
+            "folder": str(model.folder.resolve()),
             "title": model.title,
             "digest": job.run,
             "folds": list(job.folds),

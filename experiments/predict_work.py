@@ -50,6 +50,7 @@ def digest_of_members(members: Sequence[Member]) -> str:
     return digest_of(
         [
             (dict(m.variables), vars(m.reader.svm), dict(m.reader.curves), m.reader.reducer, m.reader.training)
+            + (m.reader.unfamiliar, dict(m.reader.off_curve))
             for m in members
         ]
     )
@@ -112,10 +113,12 @@ def _free(folder: Path, job: Job) -> bool:
 
 def _made(folder: Path, job: Job) -> Path:
     try:
-        (folder / "parts").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        # First of all: without it, a folder with anything in it is another's.
+        write_json(folder / "job.json", _plain(job))
+        (folder / "parts").mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-    write_json(folder / "job.json", _plain(job))
     return folder
 
 

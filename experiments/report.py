@@ -75,6 +75,7 @@ def report(options: Options) -> Path:
     for one in predictions:
         others.setdefault(one.run.title, []).extend(placed(one))
     differences = paired_differences(runs, baseline)
+    pictured = next((run for run in detailed if run.folds[0].embeddings), detailed[0])
     with ExitStack() as stack:
         out = options.figures or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sections = [
@@ -83,7 +84,7 @@ def report(options: Options) -> Path:
             maturity(detailed, baseline, images, out),
             traversal(detailed, images, others, out),
             elsewhere(predictions, out),
-            explore(detailed[0], images[detailed[0].title], options.layout),
+            explore(pictured, images[pictured.title], options.layout),
             stages(runs, detailed, out),
             classes(detailed, out),
             calibration(detailed, out),
@@ -117,7 +118,8 @@ def _choose(options: Options) -> tuple[list[Run], Run]:
         runs = read_runs(folders)
         return runs, choose_baseline(runs)
     wanted = options.baseline.resolve()
-    runs = read_runs([options.baseline, *folders])
+    named = any(run.folder.resolve() == wanted for run in read_runs(folders))
+    runs = read_runs(folders if named else [options.baseline, *folders])
     baseline = next((run for run in runs if run.folder.resolve() == wanted), None)
     if baseline is None:
         raise InputError(f"--baseline {options.baseline}: holds several runs; give the folder of one of them")

@@ -36,6 +36,7 @@ def explore(run: Run, images: Images, layout: str) -> Section:
     rows = np.flatnonzero(arrays["part"] == 2)
     points, curves, targets, called = _places(run, fold, rows, layout)
     says = f"Embeddings of {run.title}, seen along {called}. Each fold has a space of its own; this is one of them."
+    says += " Here t is along the curve of the labelled class."
     if len(rows) > MOST:
         # Sampled before their images are read: all of a large set would not fit into memory.
         kept = stratified(arrays["labels"][rows], MOST, seed=0)

@@ -12,7 +12,9 @@ import numpy as np
 
 from experiments.titles import NAMES
 from smrjax.errors import InputError
-from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
+from smrjax.files import read_flat
+from smrjax.taxonomy import BUNDLED, Taxonomy, for_classes, load_taxonomy, parse_lineages
+from smrjax.taxonomy.stored import from_json
 from smrjax.train.folder import read_json
 
 #: Columns of predictions.csv beside path, classes and probabilities, where cells have a place on a curve.
@@ -114,7 +116,7 @@ class Run:
     @property
     def slug(self) -> str:
         """The title as a part of a file's name."""
-        return re.sub(r"\W+", "-", self.title).strip("-")[:60] or "run"
+        return re.sub(r"\W+", "-", self.title).strip("-")[:120] or "run"
 
     @property
     def has_curves(self) -> bool:
@@ -159,9 +161,15 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def _short(folder: Path, runs: Sequence[Run]) -> str:
-    """The folder's name, with its parent's where names are alike."""
-    alike = [run for run in runs if run.folder.resolve().name == folder.resolve().name]
-    return folder.resolve().name if len(alike) == 1 else "/".join(folder.resolve().parts[-2:])
+    """The last parts of the folder's path, as many as tell it from all others."""
+    others = [run.folder.resolve().parts for run in runs if run.folder.resolve() != folder.resolve()]
+    titles = {run.method for run in runs}
+    parts = folder.resolve().parts
+    for n in range(1, len(parts)):
+        name = "/".join(parts[-n:])
+        if name not in titles and all(other[-n:] != parts[-n:] for other in others):
+            return name
+    return str(folder.resolve())
 
 
 def _members(folder: Path) -> list[Path]:
@@ -202,7 +210,7 @@ def _read(folder: Path) -> Run:
             f"{results[0][0] / 'result.json'}: scores are missing; the run is of another version"
         ) from None
     folds = tuple(_fold(path, result, classes) for path, result in results)
-    return Run(folder, title, title, config, about, summary, _taxonomy(config, classes), folds, finished)
+    return Run(folder, title, title, config, about, summary, _taxonomy(folder, config, classes), folds, finished)
 
 
 def _in_set(home: Path, name: str) -> tuple[str, bool]:
@@ -219,9 +227,13 @@ def _in_set(home: Path, name: str) -> tuple[str, bool]:
     return name, False
 
 
-def _taxonomy(config: dict[str, Any], classes: tuple[str, ...]) -> Taxonomy:
+def _taxonomy(folder: Path, config: dict[str, Any], classes: tuple[str, ...]) -> Taxonomy:
+    """As the run kept it, or of older runs, as its options say."""
+    if (folder / "taxonomy.json").exists():
+        return for_classes(classes, own=from_json(read_json(folder / "taxonomy.json")))
     data = config.get("data", {})
-    own = load_taxonomy(data["taxonomy"]) if data.get("taxonomy") and Path(data["taxonomy"]).exists() else None
+    given = str(data.get("taxonomy") or "")
+    own = load_taxonomy(given) if given in BUNDLED or (given and Path(given).exists()) else None
     lineages = parse_lineages(data.get("lineages", ()))
     # A task may have left out classes, and with them lineages that the options name.
     kept = tuple(line for line in lineages if set(line.classes) <= set(classes))
@@ -250,7 +262,10 @@ def _fold(folder: Path, result: dict[str, Any], classes: tuple[str, ...]) -> Fol
         raise InputError(f"{path}: holds no cell; train the fold again")
     other = folder / "probabilities.npy"
     if chances is None and other.exists():
-        chances = np.load(other, allow_pickle=False).astype(np.float64)
+        try:
+            chances = np.load(other, allow_pickle=False).astype(np.float64).reshape(len(rows), len(classes))
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{other}: is damaged ({error}); train the fold again") from None
     number = int(folder.name[5:])
     return Fold(number, folder, result, names, true, predicted, chances, lineage, raw_t)
 
@@ -262,10 +277,4 @@ def _at(scores: Any, path: Sequence[str]) -> float | None:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); train the fold again") from None
+    return read_flat(path) if path.exists() else {}

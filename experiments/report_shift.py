@@ -1,6 +1,8 @@
 """Section of the report about cells from elsewhere: what a model says of them, and whether to believe it."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ from smrjax.taxonomy import counterparts
 #: Do not trust a model where more than this share of the cells is unlike those it was trained with (of its own
 #: validation cells 1 % is so by definition),
 UNFAMILIAR = 0.1
-#: where it names the right class of cells of shared classes less often than its own test cells by more than this,
+#: where it surely names the right class of cells of shared classes less often than of its own test cells, by this,
 LOSS = 0.1
-#: or where t orders the labelled stages no better than this.
-TAU = 0.3
+#: where t orders the labelled stages no better than this, of so many cells or more,
+TAU, ENOUGH = 0.3, 30
+#: or where more than this share of the labelled cells is of classes that it does not know.
+STRANGE = 0.05
 
 
 def elsewhere(predictions: Sequence[Predicted], out: Path) -> Section:
@@ -67,7 +71,7 @@ def _table(predictions: Sequence[Predicted]) -> Html:
                     *(f"{cells.about[name]:,}" for name in ("images", "unreadable")),
                     *flags,
                     *_scores(cells.same[shared], cells.predicted[shared]),
-                    ", ".join(number(value, 2) for value, _ in tau.values()) or "–",
+                    ", ".join(number(one.tau, 2) for one in tau.values()) or "–",
                 ]
             )
     return table(
@@ -75,7 +79,9 @@ def _table(predictions: Sequence[Predicted]) -> Html:
         rows,
         caption="Unfamiliar: farther from the training cells than 99 % of the validation cells; off the curve: "
         "likewise from the curve of their lineage; borderline: between two adjacent stages. Right and macro-F: of "
-        "cells of the classes that both have. τ: Kendall's tau-b of t and the labelled stage, by lineage.",
+        "cells of the classes that both have; test cells each by the one network that had not seen it, others by the "
+        "networks of all folds asked. τ: Kendall's tau-b of t and the labelled stage, by lineage. Shares are of all "
+        "readable cells.",
         numbers=2,
     )
 
@@ -85,40 +91,56 @@ def _verdict(cells: Predicted) -> Html:
     n = len(cells.predicted)
     if not n:
         return words("None of these images could be read.", "notice")
-    against, known = [], []
+    against: list[str] = []
+    known: list[str] = []
+    settled = True
     share = float(cells.flags["unfamiliar"].mean())
-    if share > UNFAMILIAR:
-        against.append(f"{_percent(share)} of the cells are unlike those that it was trained with.")
-    else:
-        known.append(f"{_percent(share)} of the cells are unlike those that it was trained with.")
-    right = _right(cells)
+    said = f"{_percent(share)} of the cells are unlike those that it was trained with."
+    (against if share > UNFAMILIAR else known).append(said)
+    right, shared = _right(cells), int((cells.same >= 0).sum())
     if right is not None:
-        true, answers = _tested(cells.run, cells.same)
-        own = float((true == answers).mean()) if len(true) else 1.0
-        shared = int((cells.same >= 0).sum())
         low, high = (float(end) for end in wilson(right * shared, shared))
         said = (
             f"Of {shared:,} cells of classes that it knows it names {_percent(right)} rightly (95 % interval "
-            f"{100 * low:.0f} to {100 * high:.0f} %), of its own test cells of these classes {_percent(own)}."
+            f"{100 * low:.0f} to {100 * high:.0f} %); "
         )
-        (against if right < own - LOSS else known).append(said)
-    for line, (tau, stages) in _tau(cells).items():
-        said = f"Its t puts {line} cells labelled {' < '.join(stages)} in this order with a Kendall's tau of {tau:.2f}."
-        (against if tau < TAU else known).append(said)
-    strange = np.unique(cells.true[(cells.true >= 0) & (cells.same < 0)])
-    if len(strange):
-        names = enumerated([cells.known.titles[c].lower() for c in strange])
-        count = int(np.isin(cells.true, strange).sum())
-        against.append(f"It knows no class called {names}, and must name another one for {count:,} of the cells.")
+        true, answers = _tested(cells.run, cells.same)
+        if len(true):
+            own = float((true == answers).mean())
+            settled = low >= own - LOSS
+            said += f"of its own test cells of these classes, {_percent(own)}."
+            (against if high < own - LOSS else known).append(said)
+        else:
+            settled = False
+            known.append(said + "it was tested with none of these classes.")
+    for line, order in _tau(cells).items():
+        if order.taken < ENOUGH:
+            continue
+        said = (
+            f"Of {order.labelled:,} cells labelled {' < '.join(order.stages)} it takes {order.taken:,} for {line} "
+            f"cells; its t orders these with a Kendall's tau of {order.tau:.2f} (1: as labelled, 0: by chance)."
+        )
+        (against if order.tau < TAU else known).append(said)
+    strange = (cells.true >= 0) & (cells.same < 0)
+    if strange.any():
+        names = enumerated([cells.known.titles[c].lower() for c in np.unique(cells.true[strange])])
+        said = (
+            f"It knows no class called {names}, and must name another one for {int(strange.sum()):,} of the cells. "
+            "Classes are the same where their titles are."
+        )
+        (against if strange.sum() > STRANGE * (cells.true >= 0).sum() else known).append(said)
+    title = cells.run.title
     if against:
-        head = words(f"Do not trust {cells.run.title} on these cells.", "notice")
+        head = words(f"Do not trust {title} on these cells.", "notice")
     elif right is None:
         head = words(
-            f"Nothing speaks against {cells.run.title} on these cells, but they have no labels: whether it is right, "
+            f"Nothing speaks against {title} on these cells, but none has a label that it knows: whether it is right, "
             "nobody can tell. Label a few hundred of them, and predict again with --labels."
         )
+    elif not settled:
+        head = words(f"Too few of these cells are labelled to tell whether {title} may be trusted on them.")
     else:
-        head = words(f"Nothing speaks against {cells.run.title} on these cells.")
+        head = words(f"Nothing speaks against {title} on these cells.")
     return Html(head + "\n" + listing(against + known))
 
 
@@ -148,17 +170,19 @@ def _classes(cells: Predicted) -> Html:
 
 def _stages(cells: Predicted, out: Path) -> list[Html]:
     """Where labelled stages lie along the model's curves."""
-    here = set(np.unique(cells.true[np.isfinite(cells.raw_t)]).tolist()) - {-1}
-    place = cells.known.classes.index
-    lines = {
-        line.name: [place(code) for code in line.classes if place(code) in here]
-        for line in cells.known.lineages
-        if line.name in cells.run.ordered
-    }
-    lines = {name: members for name, members in lines.items() if len(members) > 1}
+    known = cells.true >= 0
+    same = counterparts(cells.known, cells.run.taxonomy)
+    here = set(np.unique(cells.true[known & np.isfinite(cells.raw_t)]).tolist())
+    place, home = cells.known.classes.index, dict[str, list[int]]()
+    for name in cells.run.ordered:
+        own = {cells.run.taxonomy.classes[c] for c in cells.run.ordered[name]}
+        for other in cells.known.lineages:
+            if any(same.get(code) in own for code in other.classes):
+                home[name] = [place(code) for code in other.classes if place(code) in here]
+    lines = {name: members for name, members in home.items() if len(members) > 1}
     if not lines:
         return []
-    fitted, same = [fold.curves for fold in cells.run.folds], counterparts(cells.known, cells.run.taxonomy)
+    fitted = [fold.curves for fold in cells.run.folds]
     targets, boundaries = {}, {}
     read_by = "own" if "t_own" in cells.run.folds[0].embeddings else "line"
     for line, members in lines.items():
@@ -172,10 +196,13 @@ def _stages(cells: Predicted, out: Path) -> list[Html]:
             )
         )
         targets[line] = np.array([place_of.get(same.get(cells.known.classes[c], ""), np.nan) for c in members])
+    name = re.sub(r"[^\w.]+", "-", cells.title)
     path = maturity_figure(
-        out / f"elsewhere-{Path(cells.title).name}.png",
-        readouts=[Readout(cells.title, np.where(_in_line(cells, lines), cells.raw_t, np.nan), targets, boundaries)],
-        labels=cells.true,
+        out / f"elsewhere-{name}.png",
+        readouts=[
+            Readout(cells.title, np.where(_in_line(cells, lines), cells.raw_t, np.nan)[known], targets, boundaries)
+        ],
+        labels=cells.true[known],
         class_names=cells.known.titles,
         colours=cells.known.colours,
         lineages=lines,
@@ -197,16 +224,31 @@ def _in_line(cells: Predicted, lines: dict[str, list[int]]) -> np.ndarray:
     return np.array([home.get(int(c), None) == line for c, line in zip(cells.true, cells.lineage, strict=True)], bool)
 
 
-def _tau(cells: Predicted) -> dict[str, tuple[float, list[str]]]:
-    """By lineage: how well t orders the labelled stages, and their codes; only where it is defined."""
-    found, stage = {}, cells.known.stage()
+@dataclass(frozen=True)
+class _Order:
+    """How t orders the labelled stages of a lineage."""
+
+    tau: float
+    stages: list[str]
+    labelled: int
+    taken: int
+
+
+def _tau(cells: Predicted) -> dict[str, _Order]:
+    """By lineage of the run; only where tau is defined. A lineage of the labels is the one with a class in common."""
+    found, stage, own = {}, cells.known.stage(), cells.run.taxonomy
+    same = counterparts(cells.known, own)
     for line in cells.known.lineages:
+        home = {one.name for one in own.lineages for code in line.classes if same.get(code) in one.classes}
         members = [cells.known.classes.index(code) for code in line.classes]
-        rows = np.isin(cells.true, members) & (cells.lineage == line.name) & np.isfinite(cells.raw_t)
-        tau = kendall_tau(cells.raw_t[rows], stage[cells.true[rows]])
-        if tau is not None:
-            here = set(cells.true[rows].tolist())
-            found[line.name] = (tau, [cells.known.classes[c] for c in members if c in here])
+        for name in sorted(home):
+            labelled = np.isin(cells.true, members)
+            rows = labelled & (cells.lineage == name) & np.isfinite(cells.raw_t)
+            tau = kendall_tau(cells.raw_t[rows], stage[cells.true[rows]])
+            if tau is not None:
+                here = set(cells.true[rows].tolist())
+                codes = [cells.known.classes[c] for c in members if c in here]
+                found[name] = _Order(tau, codes, int(labelled.sum()), int(rows.sum()))
     return found
 
 
@@ -247,4 +289,4 @@ def _stain(cells: Predicted) -> str:
 
 def _percent(share: float) -> str:
     # The space does not break.
-    return f"{100 * share:.{1 if share < 0.1 else 0}f}\u00a0%"
+    return f"{100 * share:.{1 if share < 0.1 or 0.99 < share < 1 else 0}f}\u00a0%"

@@ -82,7 +82,10 @@ def traversal(
         names = ", ".join(one.name for one in sets)
         alt = f"{run.title}: for {', '.join(strips)} a strip of cells in the order of the model's t ({names})."
         curve = "the method's own curve" if "t_own" in run.folds[0].embeddings else "a line fitted afterwards"
-        says = f"t along {curve}. Frames: the labelled class, or the predicted one where there is no label."
+        says = (
+            f"t along {curve}. Frames: the labelled class, or the predicted one where the model knows no such class, "
+            "or there is no label. Cells are pictured as they are."
+        )
         parts += [] if run.alone else [subtitle(run.title)]
         parts.append(figure(path, alt=alt, caption=says))
         shown = {strip.name for own in strips.values() for strip in own}

@@ -76,10 +76,10 @@ def _flatten(scores: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _merge_predictions(folder: Path, folds: tuple[int, ...]) -> None:
-    with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="") as out:
+    with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer: Any = None
         for fold in folds:
-            with open(folder / f"fold_{fold}" / "predictions.csv", newline="") as one:
+            with open(folder / f"fold_{fold}" / "predictions.csv", newline="", encoding="utf-8") as one:
                 reader = csv.DictReader(one)
                 if writer is None:
                     writer = csv.DictWriter(out, ["fold", *(reader.fieldnames or [])], lineterminator="\n")

@@ -1,5 +1,15 @@
 """The one exception that means: the user can mend this."""
 
+import zipfile
+import zlib
+
+#: What reading an archive of arrays may raise when bytes of it have changed: it may claim to be encrypted, packed in
+#: a way unheard of, or larger than any memory.
+DAMAGED = (
+    *(ValueError, TypeError, AttributeError, KeyError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError, OverflowError),
+)
+
 
 class InputError(Exception):
     """Something that was given is wrong; the message is one line: what, where, and what to do.

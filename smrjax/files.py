@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from smrjax.errors import InputError
+from smrjax.errors import DAMAGED, InputError
 
 
 @contextlib.contextmanager
@@ -36,7 +34,7 @@ def atomic(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinities are errors, since JSON has none."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -46,10 +44,10 @@ def read_json(path: Path) -> Any:
         InputError: if the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({error})") from None
 
 
@@ -72,7 +70,7 @@ def read_flat(path: Path) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); is its folder whole?") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: is damaged ({error}); is its folder whole?") from None
 
 

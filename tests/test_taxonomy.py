@@ -278,4 +278,7 @@ def test_namesakes_are_found_by_title_whatever_their_codes():
     assert found["PMO"] == "PMY" and found["NGS"] == "SNE" and found["EOS"] == "EO" and "BLA" not in found
     assert counterparts(marrow21, marrow15)["PMO"] == "PMY"
     assert counterparts(pbc, pbc) == {code: code for code in pbc.classes}
+    alike = for_classes(["a", "A", "b"])
+    assert counterparts(alike, alike) == {"a": "a", "A": "A", "b": "b"}
+    assert counterparts(for_classes(["A", "b"]), alike) == {"b": "b"}
     assert counterparts(for_classes(["basophil", "x"]), pbc) == {"basophil": "BA"}

@@ -43,34 +43,36 @@ def list_pictures(sources: Sequence[str], *, classes: Sequence[str] = ()) -> lis
     """
     found: dict[str, Picture] = {}
     for source in sources:
-        pictures = _of_source(os.path.expanduser(source))
+        pictures = _of_source(os.path.expanduser(source), classes)
         if not pictures:
             raise InputError(f"{source}: there are no images in it ({', '.join(SUFFIXES)})")
         for picture in pictures:
             found.setdefault(os.path.abspath(picture.path), picture)
-    return [_labelled(picture, classes) for picture in found.values()]
+    return list(found.values())
 
 
-def _of_source(source: str) -> list[Picture]:
+def _of_source(source: str, classes: Sequence[str]) -> list[Picture]:
     if os.path.isdir(source):
-        return _of_files(find_images(source))
+        return _of_files(find_images(source), classes)
     if source.lower().endswith(".csv"):
         return _of_manifest(Path(source))
     if os.path.exists(source):
-        return _of_files([source])
+        return _of_files([source], classes)
     if not glob.has_magic(source):
         raise InputError(f"{source}: there is no such folder, manifest or image; check the path")
     matches = sorted(glob.glob(source, recursive=True))
     if not matches:
         raise InputError(f"{source}: nothing is called like that; check the pattern")
     files = [name for one in matches for name in (find_images(one) if os.path.isdir(one) else [one])]
-    return _of_files(name for name in files if is_image(name))
+    return _of_files((name for name in files if is_image(name)), classes)
 
 
-def _of_files(files: Iterable[str]) -> list[Picture]:
-    return [
-        Picture(plain(os.path.normpath(path)), path, plain(os.path.dirname(os.path.normpath(path)))) for path in files
-    ]
+def _of_files(files: Iterable[str], classes: Sequence[str]) -> list[Picture]:
+    found = []
+    for path in files:
+        folder = os.path.dirname(os.path.normpath(path)) or "."
+        found.append(_labelled(Picture(plain(os.path.normpath(path)), path, plain(folder)), classes))
+    return found
 
 
 def _of_manifest(path: Path) -> list[Picture]:
@@ -91,9 +93,9 @@ def _of_manifest(path: Path) -> list[Picture]:
 
 
 def _labelled(picture: Picture, classes: Sequence[str]) -> Picture:
-    """With the class that a folder's name tells, where the image has none yet; the innermost such folder does."""
+    """With the class that a folder's name tells; the innermost such folder does."""
     *folders, _ = picture.name.split("/")
-    if picture.true or not set(classes) & set(folders):
+    if not set(classes) & set(folders):
         return picture
     depth = max(i for i, folder in enumerate(folders) if folder in classes)
     return replace(picture, true=folders[depth], group="/".join(folders[:depth]) or ".")

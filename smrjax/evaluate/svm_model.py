@@ -1,17 +1,16 @@
 """A trained RBF support vector machine as arrays: decisions, classes and probabilities in numpy alone."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from smrjax.errors import InputError
+from smrjax.errors import DAMAGED, InputError
 from smrjax.evaluate.coupling import couple, sigmoid
 
 #: What reading a file that is absent, cut short or of another kind may raise.
-BROKEN = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError)
+BROKEN = (OSError, *DAMAGED)
 
 #: Cells whose kernel rows are in memory at a time.
 CHUNK = 4096

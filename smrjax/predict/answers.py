@@ -77,12 +77,12 @@ def answer(
         for index, line in enumerate(taxonomy.lineages):
             if line.name in values(readings[0]):
                 rows = lineage == index
-                found[rows] = np.mean([values(one)[line.name][rows] for one in readings], axis=0, dtype=np.float64)
+                found[rows] = _mean([values(one)[line.name][rows] for one in readings])
         return found
 
     raw_t = of_lineage(lambda one: one.raw_t)
     off_curve = of_lineage(lambda one: one.off_curve)
-    unfamiliar = np.mean([one.unfamiliar for one in readings], axis=0)
+    unfamiliar = _mean([one.unfamiliar for one in readings])
     return Answers(
         predicted=predicted,
         second=_second(p, predicted),
@@ -97,6 +97,14 @@ def answer(
         off_curve=off_curve > 1,
         unfamiliar=unfamiliar > 1,
     )
+
+
+def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over those folds that know a value, Float64[n]; NaN where none does."""
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0, dtype=np.float64)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _second(p: np.ndarray, predicted: np.ndarray) -> np.ndarray:

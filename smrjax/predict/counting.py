@@ -26,18 +26,22 @@ def count_groups(
     Classes that the taxonomy calls artefacts are no part of the whole.
 
     Args:
-        groups: Of each readable cell, n of them.
-        predicted: Its class, Int[n].
+        groups: Of each image, n of them.
+        predicted: Its class, Int[n]; -1 where it could not be read.
         taxonomy: Of the run.
         confusion: Of the run's test cells, rows true, Int[C, C].
     """
     left_out = [taxonomy.classes.index(code) for code in taxonomy.artefacts]
     names, home = np.unique(np.asarray(groups, object).astype(str), return_inverse=True)
     each = np.zeros((len(names), len(taxonomy.classes)), np.int64)
-    np.add.at(each, (home, predicted), 1)
+    good = np.asarray(predicted) >= 0
+    np.add.at(each, (home[good], predicted[good]), 1)
     tables = dict(zip(names.tolist(), each, strict=True))
     if len(names) != 1:
-        tables = {ALL: each.sum(0), **tables}
+        together = ALL
+        while together in tables:
+            together += " slides"
+        tables = {together: each.sum(0), **tables}
     return {name: differential_count(counts, confusion, left_out=left_out) for name, counts in tables.items()}
 
 
@@ -82,7 +86,7 @@ def _number(value: float | int | None) -> str:
 
 
 def _write(path: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with atomic(path) as temporary, open(temporary, "w", newline="") as out:
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(heads)
         writer.writerows(rows)

@@ -14,7 +14,7 @@ from smrjax.data.augment import dihedral
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
 from smrjax.evaluate.svm import load_svm
-from smrjax.files import read_arrays
+from smrjax.files import read_arrays, read_flat
 from smrjax.predict.loading import MODEL, load_model
 from smrjax.predict.model import Embed, Member, Model, Variables
 from smrjax.predict.reader import Reader, make_reader
@@ -94,7 +94,7 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
     lines = {line.name: [taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages}
     curves = {}
     if (folder / "curves.npz").exists():
-        stored = read_arrays(folder / "curves.npz")
+        stored = read_flat(folder / "curves.npz")
         curves = {name: stored[f"control_{name}"] for name in sorted(lines) if f"control_{name}" in stored}
     reducer = {}
     if "place" in cells:

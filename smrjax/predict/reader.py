@@ -57,8 +57,8 @@ class Readings:
         probabilities: Float64[n, C].
         raw_t: By lineage, place along its curve, Float[n]: below 0 or above 1 beyond its ends.
         distance: By lineage, distance to its curve, Float[n].
-        off_curve: By lineage, that distance divided by the reader's limit, Float[n].
-        unfamiliar: Distance to the training embeddings divided by the reader's limit, Float[n].
+        off_curve: By lineage, that distance divided by the reader's limit, Float[n]; NaN where there is none.
+        unfamiliar: Distance to the training embeddings divided by the reader's limit, Float[n]; likewise.
     """
 
     probabilities: np.ndarray
@@ -163,5 +163,10 @@ def limit_of(distances: np.ndarray) -> float:
 
 
 def _share(distances: np.ndarray, limit: float) -> np.ndarray:
-    """Distances in units of a limit; a limit of zero, as of cells that are all alike, is the least there is."""
+    """Distances in units of a limit; a limit of zero, as of cells that are all alike, is the least there is.
+
+    NaN where there is no limit.
+    """
+    if not np.isfinite(limit):
+        return np.full(len(distances), np.nan)
     return np.asarray(distances, np.float64) / max(limit, float(np.finfo(np.float32).tiny))

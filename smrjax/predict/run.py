@@ -120,7 +120,7 @@ def judged_cells(run: FinishedRun, folds: Sequence[int]) -> Judged:
     for fold in folds:
         path = run.folder / f"fold_{fold}" / "predictions.csv"
         try:
-            with open(path, newline="") as file:
+            with open(path, newline="", encoding="utf-8") as file:
                 rows += list(csv.DictReader(file))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); is the run whole?") from None

@@ -91,7 +91,7 @@ def reliability_figure(
             bars.tick_params(color=INK)
         caption(
             figure,
-            "Dots: cells in bins of the probability of the predicted class, and the share of them that are right, with "
+            "Dots: cells in bins of the probability of the likeliest class, and the share of them that are right, with "
             "95 % intervals. On the dashed line probabilities are what they claim; below it they promise too much. "
             "Bars: cells per bin.",
             gap=0.5,

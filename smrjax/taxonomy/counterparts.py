@@ -15,6 +15,10 @@ def counterparts(other: Taxonomy, own: Taxonomy) -> dict[str, str]:
     Returns:
         Code of ``other`` -> code of ``own``.
     """
-    known = {title.casefold(): code for code, title in zip(own.classes, own.titles, strict=True)}
+    if (other.classes, other.titles) == (own.classes, own.titles):
+        return {code: code for code in own.classes}
+    titles = [title.casefold() for title in own.titles]
+    # A title that two classes share tells neither.
+    known = {title: code for code, title in zip(own.classes, titles, strict=True) if titles.count(title) == 1}
     pairs = zip(other.classes, other.titles, strict=True)
     return {code: known[title.casefold()] for code, title in pairs if title.casefold() in known}

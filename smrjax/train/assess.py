@@ -269,7 +269,7 @@ def _write_predictions(
     raw_t = own_lineage(readout.raw_t, predicted, taxonomy) if readout else np.full(len(predicted), np.nan)
     distance = own_lineage(readout.distance, predicted, taxonomy) if readout else raw_t
     names = [line.name for line in taxonomy.lineages]
-    with atomic(path) as temporary, open(temporary, "w", newline="") as out:
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         heads = ["path", "true", "predicted", *(f"p_{c}" for c in taxonomy.classes)]
         writer.writerow([*heads, "lineage", "t", "raw_t", "distance"])

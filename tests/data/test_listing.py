@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_bad_input_is_said_in_one_line(case, here):
     with pytest.raises(InputError, match=expected.replace("*", r"\*")) as error:
         list_pictures(sources)
     assert "\n" not in str(error.value)
+
+
+def test_labels_of_folders_leave_manifests_alone(tmp_path, monkeypatch):
+    """Slides are what cells of a manifest are counted by, whatever folders they lie in."""
+    monkeypatch.chdir(tmp_path)
+    Path("cells.csv").write_text("path,slide\none/1.png,S1\none/2.png,S2\n")
+    found = list_pictures(["cells.csv"], classes=["one"])
+    assert [(picture.group, picture.true) for picture in found] == [("S1", ""), ("S2", "")]

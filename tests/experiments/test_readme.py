@@ -28,8 +28,8 @@ def commands(heading: str) -> list[list[str]]:
 def test_three_commands_lead_from_images_to_a_report(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cells = load("synthetic_marrow", size=64, count=150, progress=False)
-    for name, image, label in zip(cells.names, cells.images, cells.labels, strict=True):
-        for folder in (Path("cells") / cells.classes[label], Path("slides") / f"slide {len(name) % 2}"):
+    for k, (name, image, label) in enumerate(zip(cells.names, cells.images, cells.labels, strict=True)):
+        for folder in (Path("cells") / cells.classes[label], Path("slides") / f"slide {k % 2}"):
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / f"{name}.png")
     asked = commands("From a folder of images to a report")

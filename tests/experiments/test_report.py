@@ -411,10 +411,16 @@ def test_cells_from_elsewhere_are_judged_by_their_labels(two, manifest, tmp_path
     assert overview[1][4] == f"{100 * share:.{0 if share >= 0.1 else 1}f}\u00a0%"
 
 
-@pytest.mark.parametrize("case", ["as good as at home", "without labels", "unreadable"])
+@pytest.mark.parametrize("case", ["as good as at home", "without labels", "unreadable", "few", "one stranger"])
 def test_nothing_is_said_against_cells_without_a_reason(case, two, manifest, tmp_path):
-    label = {"as good as at home": "a", "without labels": "", "unreadable": ""}[case]
-    rows = [] if case == "unreadable" else [(label, CLASSES[0], 0.1, False)] * 30
+    unlabelled, right = ("", CLASSES[0], 0.1, False), ("a", CLASSES[0], 0.1, False)
+    rows = {
+        "as good as at home": [right] * 60,
+        "without labels": [unlabelled] * 30,
+        "unreadable": [],
+        "few": [right] * 2 + [unlabelled] * 30,
+        "one stranger": [right] * 60 + [("young", CLASSES[0], 0.0, False)],
+    }[case]
     found = make_prediction(tmp_path / "found", two[0], manifest, rows)
     page = Reader("".join(elsewhere(read_predictions([found], read_runs(two)), tmp_path).parts))
     said = " ".join(page.words)
@@ -423,7 +429,31 @@ def test_nothing_is_said_against_cells_without_a_reason(case, two, manifest, tmp
         "as good as at home": "Nothing speaks against SMR",
         "without labels": "nobody can tell",
         "unreadable": "None of these images",
+        "few": "Too few of these cells",
+        "one stranger": "Nothing speaks against SMR",
     }[case] in said
+    assert ("knows no class called young" in said) == (case == "one stranger")
+
+
+def test_wrong_names_are_not_hidden_by_few_labels(two, manifest, tmp_path):
+    """Ten of ten wrong: surely worse than at home. Stages of which some cells have no label are drawn all the same."""
+    rows = [("a", CLASSES[2], 0.5, False)] * 10 + [("c", CLASSES[2], 0.9, False)] * 2 + [("", "other", 0, False)] * 5
+    found = make_prediction(tmp_path / "found", two[0], manifest, rows)
+    page = Reader("".join(elsewhere(read_predictions([found], read_runs(two)), tmp_path).parts))
+    assert "Do not trust SMR" in " ".join(page.words) and any("ridges of t" in alt for alt in page.alts)
+
+
+def test_runs_of_one_name_keep_their_own(two, tmp_path):
+    """Folders that differ far up in their paths; and the taxonomy that a run has kept."""
+    for where in ("a", "b"):
+        shutil.copytree(two[0], tmp_path / where / "smr" / "mine")
+    runs = read_runs([tmp_path / where / "smr" / "mine" for where in ("a", "b")])
+    assert [run.title for run in runs] == ["a/smr/mine", "b/smr/mine"]
+    kept = Taxonomy("kept", CLASSES, (Lineage("other line", CLASSES[2:]),), ("#010203",) * 4, ("w", "x", "y", "z"))
+    (tmp_path / "b" / "smr" / "mine" / "taxonomy.json").write_text(json.dumps(to_json(kept)))
+    (run,) = read_runs([tmp_path / "b" / "smr" / "mine"])
+    assert dict(zip(run.taxonomy.classes, run.taxonomy.titles, strict=True)) == dict(zip(CLASSES, "wxyz", strict=True))
+    assert list(run.lineages) == ["other line"]
 
 
 @pytest.mark.parametrize("what", ["no name", "nothing", "empty", "no fold", "damaged", "several"])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,16 @@ def test_several_folds_are_averaged():
     assert found.predicted[1:].tolist() == [1, 0, 2, 0]
     assert found.borderline.tolist() == [True, False, False, False, False]
     assert found.unfamiliar.tolist() == [False, True, True, True, False]
+
+
+def test_a_fold_without_a_limit_has_no_say_in_it():
+    """None of its validation cells was of the lineage: the others' mean stands, and where there are none, no flag."""
+    silent = replace(readings(FIRST), off_curve={"abc": np.full(5, np.nan)}, unfamiliar=np.full(5, np.nan))
+    alone, together = answer([readings(FIRST)], TAXONOMY), answer([readings(FIRST), silent], TAXONOMY)
+    np.testing.assert_array_equal(together.off_curve_ratio, alone.off_curve_ratio)
+    np.testing.assert_array_equal(together.unfamiliar, alone.unfamiliar)
+    none = answer([silent], TAXONOMY)
+    assert np.isnan(none.unfamiliar_ratio).all() and not none.unfamiliar.any() and not none.off_curve.any()
 
 
 def test_borderline_against_brute_force():

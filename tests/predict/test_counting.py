@@ -62,6 +62,11 @@ def test_no_cells(tmp_path):
     assert {row["share"] + row["cells_needed"] for row in rows_of(tmp_path / "counts.csv")} == {""}
 
 
+def test_a_slide_may_be_called_all_and_another_have_no_readable_image():
+    counts = count_groups(["all", "s1", "s1", "s2"], np.array([0, 1, 1, -1]), TAXONOMY, CONFUSION)
+    assert {name: one.total for name, one in counts.items()} == {"all slides": 3, "all": 1, "s1": 2, "s2": 0}
+
+
 def test_many_groups_keep_their_names():
     names = [f"slide {i % 7}" for i in range(70)]
     counts = count_groups(names, np.arange(70) % 4, TAXONOMY, CONFUSION)

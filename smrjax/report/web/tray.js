@@ -46,6 +46,8 @@ function cellTray(tray, { card, name, look, changed }) {
   const removeAll = tray.querySelector("button");
 
   function show() {
+    // Of an item that is taken away, no pointer leaves.
+    look(null);
     tray.querySelector(".hint").textContent = pins.length || "none yet: click a cell, or press Enter on it";
     removeAll.hidden = !pins.length;
     list.replaceChildren(...pins.map((i, place) => {
