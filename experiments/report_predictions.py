@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,28 @@ class Predicted:
     unfamiliar_ratio: np.ndarray
     flags: dict[str, np.ndarray]
 
+    @cached_property
+    def namesakes(self) -> dict[str, str]:
+        """Codes of ``known`` -> codes of the run's classes of the same title."""
+        return counterparts(self.known, self.run.taxonomy)
+
     @property
     def same(self) -> np.ndarray:
         """The run's class that each cell's label means, Int[n]; -1 where it means none, or there is no label."""
-        pairs = counterparts(self.known, self.run.taxonomy)
         own = self.run.taxonomy.classes.index
-        meant = np.array([own(pairs[code]) if code in pairs else -1 for code in self.known.classes] + [-1])
-        return meant[self.true]
+        meant = [own(self.namesakes[code]) if code in self.namesakes else -1 for code in self.known.classes]
+        return np.array([*meant, -1])[self.true]
+
+    @property
+    def lineages(self) -> list[tuple[str, list[int]]]:
+        """Lineages of the run, each with the classes of one of the labels', youngest first, that it has a class of."""
+        found = []
+        for name, members in self.run.ordered.items():
+            own = {self.run.taxonomy.classes[c] for c in members}
+            for other in self.known.lineages:
+                if any(self.namesakes.get(code) in own for code in other.classes):
+                    found.append((name, [self.known.classes.index(code) for code in other.classes]))
+        return found
 
 
 def read_predictions(folders: Sequence[Path], runs: Sequence[Run]) -> list[Predicted]:

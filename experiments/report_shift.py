@@ -15,7 +15,6 @@ from smrjax.predict.reader import TEST, TRAINING, VALIDATION, distance_to, limit
 from smrjax.report import Readout, maturity_figure
 from smrjax.report.figures import number
 from smrjax.report.page import Html, Section, dot, figure, listing, subtitle, table, words
-from smrjax.taxonomy import counterparts
 
 #: Do not trust a model where more than this share of the cells is unlike those it was trained with (of its own
 #: validation cells 1 % is so by definition),
@@ -171,14 +170,8 @@ def _classes(cells: Predicted) -> Html:
 def _stages(cells: Predicted, out: Path) -> list[Html]:
     """Where labelled stages lie along the model's curves."""
     known = cells.true >= 0
-    same = counterparts(cells.known, cells.run.taxonomy)
     here = set(np.unique(cells.true[known & np.isfinite(cells.raw_t)]).tolist())
-    place, home = cells.known.classes.index, dict[str, list[int]]()
-    for name in cells.run.ordered:
-        own = {cells.run.taxonomy.classes[c] for c in cells.run.ordered[name]}
-        for other in cells.known.lineages:
-            if any(same.get(code) in own for code in other.classes):
-                home[name] = [place(code) for code in other.classes if place(code) in here]
+    home = {name: [c for c in members if c in here] for name, members in cells.lineages}
     lines = {name: members for name, members in home.items() if len(members) > 1}
     if not lines:
         return []
@@ -195,7 +188,9 @@ def _stages(cells: Predicted, out: Path) -> list[Html]:
                 strict=True,
             )
         )
-        targets[line] = np.array([place_of.get(same.get(cells.known.classes[c], ""), np.nan) for c in members])
+        targets[line] = np.array(
+            [place_of.get(cells.namesakes.get(cells.known.classes[c], ""), np.nan) for c in members]
+        )
     name = re.sub(r"[^\w.]+", "-", cells.title)
     path = maturity_figure(
         out / f"elsewhere-{name}.png",
@@ -235,20 +230,16 @@ class _Order:
 
 
 def _tau(cells: Predicted) -> dict[str, _Order]:
-    """By lineage of the run; only where tau is defined. A lineage of the labels is the one with a class in common."""
-    found, stage, own = {}, cells.known.stage(), cells.run.taxonomy
-    same = counterparts(cells.known, own)
-    for line in cells.known.lineages:
-        home = {one.name for one in own.lineages for code in line.classes if same.get(code) in one.classes}
-        members = [cells.known.classes.index(code) for code in line.classes]
-        for name in sorted(home):
-            labelled = np.isin(cells.true, members)
-            rows = labelled & (cells.lineage == name) & np.isfinite(cells.raw_t)
-            tau = kendall_tau(cells.raw_t[rows], stage[cells.true[rows]])
-            if tau is not None:
-                here = set(cells.true[rows].tolist())
-                codes = [cells.known.classes[c] for c in members if c in here]
-                found[name] = _Order(tau, codes, int(labelled.sum()), int(rows.sum()))
+    """By lineage of the run; only where tau is defined."""
+    found, stage = {}, cells.known.stage()
+    for name, members in cells.lineages:
+        labelled = np.isin(cells.true, members)
+        rows = labelled & (cells.lineage == name) & np.isfinite(cells.raw_t)
+        tau = kendall_tau(cells.raw_t[rows], stage[cells.true[rows]])
+        if tau is not None:
+            here = set(cells.true[rows].tolist())
+            codes = [cells.known.classes[c] for c in members if c in here]
+            found[name] = _Order(tau, codes, int(labelled.sum()), int(rows.sum()))
     return found
 
 
