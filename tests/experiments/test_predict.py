@@ -1,6 +1,7 @@
 """The command line as a laboratory meets it: new images by a finished run, and every kind of bad input."""
 
 import csv
+import io
 import json
 import os
 import shlex
@@ -211,6 +212,37 @@ def test_stopped_while_colours_are_read(runs, slides, tmp_path, monkeypatch, cap
     call(predict, *out)
     assert {str(Path(path).parent) for path in read} == set(groups[2:])
     assert_same_tables(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_names_that_are_not_utf8(runs, slides, tmp_path, capsys, monkeypatch):
+    """Of folders, images and results; a bad image among them, a strict screen, and every table."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff cells"))
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    shutil.copy(next(slides.rglob("*.png")), odd / "a.png")
+    Path(os.fsdecode(os.fsencode(odd) + b"/\xfe.png")).write_bytes(b"")
+    run = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xfd run"))
+    # Untrained: checkpoints of trained ones Orbax would not read from there.
+    shutil.copytree(runs / "turned", run)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict", newline=""))
+    call(predict, "--run", str(run), "--images", str(odd))
+    sys.stdout.flush()
+    said = sys.stdout.buffer.getvalue().decode()
+    assert "2 images, 1 unreadable" in said and "\\udcfd run/predictions/\\udcff cells/counts.csv" in said
+    rows = list(rows_of(run / "predictions" / odd.name / "predictions.csv").values())
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "\ufffd.png"]
+    assert all(row["group"].endswith("/\ufffd cells") for row in rows)
+    about = json.loads((run / "predictions" / odd.name / "summary.json").read_text())
+    assert about["command"].encode() and about["run"]["folder"].encode()
+    assert "\\udcff" in refused(capsys, "--run", str(run), "--images", str(odd / "none"))
+
+
+def test_an_error_is_one_line(runs, capsys):
+    assert "no such cells: there is no such folder" in refused(
+        capsys, "--run", str(runs / "plain"), "--images", "no such\ncells"
+    )
 
 
 def test_folders_tell_the_class(runs, slides, tmp_path):
