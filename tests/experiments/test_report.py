@@ -254,7 +254,7 @@ def test_other_folds_are_shown_and_not_paired(two, manifest, tmp_path):
     )
     words = Reader("\n".join(comparison(runs, runs[0], [], tmp_path / "figures").parts)).words
     text = " ".join(words)
-    assert "Not paired with TML" in text and "Other folds. Their bars" in text
+    assert "Not paired with TML" in text and "Other folds. Their scores" in text
     assert "One shared fold allows no interval: short" in text
 
 
