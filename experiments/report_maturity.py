@@ -8,7 +8,7 @@ import numpy as np
 from experiments.pictures import TITLES
 from experiments.report_cells import Images
 from experiments.report_compare import shared_folds
-from experiments.report_runs import Fold, Run
+from experiments.report_runs import Fold, Run, mean_over
 from smrjax.report import Readout, maturity_figure
 from smrjax.report.page import Html, Section, figure, subtitle, words
 
@@ -97,19 +97,14 @@ def _test(fold: Fold, name: str) -> np.ndarray:
 
 def _readout(run: Run, folds: Sequence[Fold], name: str, images: Images, title: str) -> Readout:
     """Positions of the test cells of some folds under one readout; what differs between folds as its mean."""
-    ordered, fitted = run.ordered, [fold.curves for fold in folds]
     drawn = "own" if "t_own" in folds[0].embeddings else "line"
-    targets = {
-        line: np.mean([one[f"targets_{line}"] for one in fitted], axis=0)
-        if name == drawn
-        else np.linspace(0, 1, len(members))
-        for line, members in ordered.items()
-    }
-    boundaries = {
-        line: np.mean([one[f"boundaries_{name}_{line}"] for one in fitted], axis=0)
-        for line in ordered
-        if all(f"boundaries_{name}_{line}" in one for one in fitted)
-    }
+    targets, boundaries = {}, {}
+    for line, members in run.ordered.items():
+        stored = mean_over(folds, f"targets_{line}") if name == drawn else None
+        targets[line] = np.linspace(0, 1, len(members)) if stored is None else stored
+        changes = mean_over(folds, f"boundaries_{name}_{line}")
+        if changes is not None:
+            boundaries[line] = changes
     t = np.concatenate([_test(fold, f"t_{name}") for fold in folds])
     words = TITLES[name] if not title else f"{title}: {TITLES[name]}" if name != "own" else title
     return Readout(words, t, targets, boundaries, _nearest(run, folds, name, images))

@@ -142,6 +142,17 @@ class Run:
         return np.concatenate([getattr(fold, name) for fold in self.folds])
 
 
+def mean_over(folds: Sequence[Fold], name: str) -> np.ndarray | None:
+    """Mean over folds of an array of their curves.npz, such as targets, which differ from fold to fold.
+
+    None where a fold lacks it. Empty where folds hold unequally many: nothing says which of them belong together.
+    """
+    found = [fold.curves[name] for fold in folds if name in fold.curves]
+    if len(found) < len(folds):
+        return None
+    return np.mean(found, axis=0) if len({np.shape(one) for one in found}) == 1 else np.zeros(0)
+
+
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """All runs in these folders, each under a title of its own.
 
