@@ -154,6 +154,11 @@ def dot(colour: str, name: str) -> Html:
     return Html(f'<span class="whole">{mark}{escape(first)}</span>{space}{escape(rest)}')
 
 
+def whole(text: str) -> Html:
+    """Words within which no line is broken, not even at a hyphen."""
+    return Html(f'<span class="whole">{escape(text)}</span>')
+
+
 def text_of(value: str) -> str:
     """The value for a place between tags: escaped unless it is `Html`.
 
