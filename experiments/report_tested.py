@@ -11,7 +11,6 @@ from smrjax.predict.answers import BORDERLINE
 from smrjax.predict.reader import TEST, read
 from smrjax.taxonomy import Taxonomy
 
-
 #: What the run's predictions.csv says of test cells.
 _TOLD = ("true", "predicted", "raw_t")
 
