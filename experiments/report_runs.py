@@ -19,6 +19,8 @@ from smrjax.train.folder import read_json
 
 #: Columns of predictions.csv beside path, classes and probabilities, where cells have a place on a curve.
 PLACE = ("lineage", "raw_t")
+#: Data sets whose fold 0 is the split that they were published with.
+OFFICIAL = ("bloodmnist", "pcam")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,12 @@ class Run:
     def data(self) -> str:
         """Name of the data set or of its folder."""
         return str(self.config.get("data", {}).get("data", "unknown"))
+
+    @property
+    def official(self) -> bool:
+        """Whether it was tested on the official test part of its data alone, which is their fold 0."""
+        known = {self.data, Path(self.data).name, self.summary.get("data", {}).get("name")}
+        return bool(known & set(OFFICIAL)) and [fold.number for fold in self.folds] == [0]
 
     @property
     def slug(self) -> str:

@@ -20,6 +20,7 @@ from experiments.report_explorer import explore
 from experiments.report_overview import overview
 from experiments.report_runs import read_runs
 from experiments.report_scores import comparison
+from experiments.report_words import enumerated
 from experiments.runtime import leave
 from smrjax.errors import InputError
 from smrjax.taxonomy import Lineage, Taxonomy
@@ -198,6 +199,53 @@ def test_other_folds_are_shown_and_not_paired(two, manifest, tmp_path):
     text = " ".join(words)
     assert "Not paired with TML" in text and "Other folds. Their scores" in text
     assert "One shared fold allows no interval: short" in text
+
+
+def on_another_set(run: Path, folder: Path, data: str, *folds: int) -> Path:
+    """The same run as if it were of other data, with these folds alone."""
+    shutil.copytree(run, folder)
+    for fold in {0, 1, 2} - set(folds):
+        shutil.rmtree(folder / f"fold_{fold}")
+    config = json.loads((folder / "config.json").read_text())
+    config["data"]["data"] = data
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "sets, tested",
+    [
+        (["cells.csv"], "It was trained and tested in 3 folds of a cross-validation: every prediction"),
+        (["pcam"], "It was trained and tested in 2 folds of a cross-validation: every prediction"),
+        (["bloodmnist official"], "It was trained and tested on the official parts of bloodmnist: every"),
+        (
+            ["bloodmnist official", "pcam official"],
+            "Each was trained and tested on the official parts of bloodmnist and pcam: every",
+        ),
+        (
+            ["a", "b", "pcam official"],
+            "pcam was trained and tested on the official parts of pcam, the others under cross-validation: every",
+        ),
+        (["a", "b", "c"], "Each was trained and tested under cross-validation: every"),
+    ],
+)
+def test_the_overview_says_on_what_it_was_tested(sets, tested, two, tmp_path):
+    folders = []
+    for one in sets:
+        name, official, _ = one.partition(" official")
+        folds = (0,) if official else (0, 1) if name == "pcam" else (0, 1, 2)
+        folders.append(on_another_set(two[0], tmp_path / name, name, *folds))
+    runs = read_runs(folders)
+    text = " ".join(Reader("".join(overview(runs, runs[0], {}, tmp_path).parts)).words)
+    assert tested in text
+    assert f" on {enumerated([one.split()[0] for one in sets])}. " in text
+
+
+def test_the_title_names_every_data_set_once(two, tmp_path):
+    other = on_another_set(two[1], tmp_path / "other", "elsewhere/blood", 0, 1, 2)
+    third = on_another_set(two[1], tmp_path / "third", "blood", 0, 1, 2)
+    page = Reader(report(Options(runs=(two[0], other, third), out=tmp_path / "r.html", detail=1)).read_text())
+    assert page.headings[0] == "3 runs on cells.csv and blood"
 
 
 def test_cells_that_changed_are_not_pictured(tmp_path):
