@@ -399,3 +399,28 @@ def test_it_opens_in_a_browser(made, browser, width, tmp_path):
         assert not tab.is_visible("section.screen")
         assert tab.is_visible("section:not(.screen) table")
     tab.close()
+
+
+#: Of the page's own boxes: whether it scrolls, is a stop of the keyboard, and what it is called.
+BOXES = """[...document.querySelectorAll(".picture, .scroll")].map(box => ({
+  html: box.outerHTML.slice(0, 300), scrolls: box.scrollWidth > box.clientWidth + 1,
+  stop: box.hasAttribute("tabindex"), name: box.getAttribute("aria-label")}))"""
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_boxes_that_scroll_are_reached_and_named(made, browser, width):
+    """Every box that scrolls takes the focus, and screen readers find it as a region by its first words."""
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.goto(made[0].as_uri())
+    boxes = tab.evaluate(BOXES)
+    assert any(box["scrolls"] for box in boxes) == (width < 1280)
+    assert [box for box in boxes if box["scrolls"] and not box["stop"]] == []
+    seen = tab.locator("main").aria_snapshot()
+    # A region without a name is none to a screen reader.
+    assert sum(box["stop"] for box in boxes) == sum(
+        f"- region {json.dumps(box['name'], ensure_ascii=False)}" in seen for box in boxes
+    )
+    for name in ("Class by class", "Stage errors per lineage, mean over folds", "Run less baseline on the same folds"):
+        assert f'- region "{name}' in seen
+    assert all(len(box["name"] or "") <= 82 for box in boxes)
+    tab.close()
