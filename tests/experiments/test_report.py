@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from experiments.report_cells import read_images
 from experiments.report_compare import Paired, in_words, paired_differences, shared_folds
 from experiments.report_explorer import explore
 from experiments.report_overview import overview
+from experiments.report_reading import TERMS, reading
 from experiments.report_runs import read_runs
 from experiments.report_scores import comparison
 from experiments.report_words import enumerated
 from experiments.runtime import leave
 from smrjax.errors import InputError
+from smrjax.report.page import Html, Section, words
 from smrjax.taxonomy import Lineage, Taxonomy
 from smrjax.taxonomy.stored import to_json
 from tests.experiments.made_up_runs import CLASSES, LINEAGE, PER_CLASS, make_run, write_cells
@@ -132,6 +135,31 @@ def test_tau_and_stages_are_read_by_lineage(page, two):
     near = fold_scores(two[1], "lineages", LINEAGE, "conditional", "off_by_one_accuracy")
     counted = [row for row in page.table("Counted") if row[0] == "TML" and row[2] == "in the lineage"]
     assert number(counted[0][3].split(" ± ")[0]) == pytest.approx(near.mean(), abs=5.1e-4)
+
+
+def test_what_was_taught_is_said_of_those_to_whom_it_was(page, two, tmp_path):
+    text = " ".join(page.words)
+    assert "Order between classes was taught to SMR & <i>all</i> by the labels" in text
+    assert "TML has no curve of its own" in text and "what order TML shows, its embedding has by itself" in text
+    assert "The lineage is that of the labelled class; of new cells" in text
+    for folder, taught in zip(two, (True, False), strict=True):
+        runs = read_runs([folder])
+        said = " ".join(Reader("".join(command.maturity(runs, runs[0], read_images(runs), tmp_path).parts)).words)
+        assert ("Order between classes was taught by the labels" in said) == taught
+        assert ("Triplets alone teach no order" in said) != taught
+
+
+def test_terms_are_explained_where_they_occur(made, page):
+    """On the whole page all of them but those of no section; of a few sections, those alone."""
+    text = made[0].read_text()
+    named = [term for term, _ in re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", text[text.index("How to read") :])]
+    explained = [name for name, _, _ in TERMS]
+    assert [escape(name) for name in explained if escape(name) in named] == [escape(name) for name in explained]
+    assert page.headings[-2:] == ["How to read this page", "How the runs were made"]
+    few = reading([Section("Scores", [words("Macro-F 0.5")]), Section("Training", [])])
+    assert "Macro-F" in few.parts[0] and few.parts[0].count("<dt>") == 1
+    hidden = Html('<figure><img src="data:ECE" alt="κ"></figure><script>const Holm = "m-score";</script>')
+    assert reading([Section("x", [hidden])]).parts == []
 
 
 def test_names_of_strangers_stay_words(made, page):
