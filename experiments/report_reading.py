@@ -50,7 +50,7 @@ TERMS = (
     (
         "Fitted afterwards",
         ("afterwards",),
-        "A curve laid through the class means of the training cells when the training is over. The network was not "
+        "A curve fitted to the class means of the training cells when the training is over. The network was not "
         "taught by it, so it lets methods be read alike that have curves of their own or none.",
     ),
     (

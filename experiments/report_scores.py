@@ -10,7 +10,7 @@ from experiments.report_runs import Run
 from experiments.report_words import plus_minus, without_runs
 from smrjax.evaluate import error_split, macro_f1, macro_f1_at_support
 from smrjax.report import comparison_figure, outcomes_figure
-from smrjax.report.page import Html, Section, figure, listing, subtitle, table, words
+from smrjax.report.page import Html, Section, figure, listing, subtitle, table, whole, words
 
 #: What a readout of maturity is called in tables.
 READOUTS = {
@@ -89,7 +89,7 @@ def _scores(runs: Sequence[Run]) -> Html:
                 "–" if large is None else f"{large:.3f}",
             ]
         )
-    heads = ["Run", *names.values(), "Macro-F, folds together", "Macro-F, ≥ 30 cells"]
+    heads = ["Run", *names.values(), *(Html(f"{whole('Macro-F')}, {of}") for of in ("folds together", "≥ 30 cells"))]
     heads, rows = without_runs(heads, rows, runs)
     return table(
         heads,
@@ -108,6 +108,7 @@ def _differences(differences: Sequence[Paired]) -> Html:
         interval = f"{signed(d['low'])} to {signed(d['high'])}"
         tests = [d["p"], pair.p_holm, d["wilcoxon_p"], pair.wilcoxon_holm]
         name = SCORES[pair.score][0]
+        name = name if " " in name else whole(name)
         rows.append([pair.run, name, str(pair.folds), signed(d["mean"]), interval, *map(p_value, tests)])
     fewest = min(pair.folds for pair in differences)
     return table(

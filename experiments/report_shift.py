@@ -51,7 +51,7 @@ def _table(asked: Mapping[str, Sequence[Predicted]], own: Mapping[str, Tested]) 
         run, home = predictions[0].run, own[by]
         beside = np.any([in_both(home, cells) for cells in predictions], axis=0)
         rows.append(
-            [f"test cells of {by}", "as they are", f"{len(home.true):,}", "–"]
+            [f"test cells of {by}", whole("as they are"), f"{len(home.true):,}", "–"]
             + [percent(home.flags[name]) for name in _SHOWN]
             + [
                 *_scores(home.true[beside], home.predicted[beside]),
@@ -63,7 +63,7 @@ def _table(asked: Mapping[str, Sequence[Predicted]], own: Mapping[str, Tested]) 
             rows.append(
                 [
                     cells.title + (f", by {cells.asked}" if cells.asked else ""),
-                    "as they are" if _stain(cells) == "none" else "brought to the run's",
+                    whole("as they are") if _stain(cells) == "none" else "brought to the run's",
                     *(f"{cells.about[name]:,}" for name in ("images", "unreadable")),
                     *(percent(float(cells.flags[name].mean())) if len(shared) else "–" for name in _SHOWN),
                     *_scores(cells.same[shared], cells.predicted[shared]),
@@ -98,7 +98,7 @@ def _classes(cells: Predicted) -> Html:
         rows.append(
             [
                 dot(cells.known.colours[c], cells.known.titles[c]),
-                ", ".join(f"{taxonomy.titles[i]} {percent(answers[i] / own.sum())}" for i in most),
+                Html(", ".join(whole(f"{taxonomy.titles[i]} {percent(answers[i] / own.sum())}") for i in most)),
                 f"{own.sum():,}",
                 "unknown to it" if meant < 0 else f"{percent(answers[meant] / own.sum())}",
                 "–" if meant < 0 else f"{100 * low:.0f} to {100 * high:.0f}",
