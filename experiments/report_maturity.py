@@ -8,7 +8,8 @@ import numpy as np
 from experiments.pictures import TITLES
 from experiments.report_cells import Images
 from experiments.report_compare import is_triplet_baseline, shared_folds
-from experiments.report_runs import Fold, Run, mean_over
+from experiments.report_folds import Fold, mean_over
+from experiments.report_runs import Run
 from experiments.report_words import enumerated
 from smrjax.report import Readout, maturity_figure
 from smrjax.report.page import Html, Section, figure, subtitle, words

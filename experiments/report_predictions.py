@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from experiments.predict_work import identity_of_members
-from experiments.report_runs import Fold, Run
+from experiments.report_folds import Fold
+from experiments.report_runs import Run
 from smrjax.errors import InputError
 from smrjax.predict.members import load_member
 from smrjax.predict.reader import Reader

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.report_folds import mean_over
 from experiments.report_predictions import Predicted
-from experiments.report_runs import mean_over
 from experiments.report_tested import Tested, in_both, orders, tested
 from experiments.report_verdict import verdict
 from experiments.report_words import percent

@@ -18,9 +18,10 @@ from sklearn.svm import SVC
 from experiments import export, predict, smr
 from experiments.predict_work import identity_of_members
 from experiments.report_cells import read_images
+from experiments.report_folds import mean_over
 from experiments.report_maturity import maturity
 from experiments.report_predictions import read_predictions
-from experiments.report_runs import mean_over, read_runs
+from experiments.report_runs import read_runs
 from experiments.report_shift import elsewhere
 from experiments.report_traversal import placed, traversal
 from experiments.runtime import leave
