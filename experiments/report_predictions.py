@@ -134,20 +134,25 @@ def _made_by(folder: Path, about: dict[str, Any], runs: Sequence[Run], opened: O
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'summary.json'}: {error} is missing or damaged; predict again") from None
     at_place = [run.folder.resolve() == place.resolve() for run in runs]
+    refused: InputError | None = None
     # The run of that path first: of several copies, it is the one that is meant.
     for here, run in sorted(zip(at_place, runs, strict=True), key=lambda pair: not pair[0]):
         if not set(folds) <= {fold.number for fold in run.folds}:
             continue
         try:
             found, readers = opened(run.folder, folds)
-        except InputError:
-            if here:
-                raise
-            continue  # not all runs can predict
+        except InputError as error:  # not all runs can predict
+            refused = error if here else refused
+            continue
         if found == digest:
             return run, readers
+    if refused is not None:
+        raise refused
     if any(at_place):
-        raise InputError(f"--predictions {folder}: {place} has been trained again since it predicted; predict again")
+        raise InputError(
+            f"--predictions {folder}: {place} is not as it was when it predicted: it was trained again since, or "
+            "another version predicted; predict again"
+        )
     raise InputError(
         f"--predictions {folder}: made by {place}, which is none of the runs that this report shows in detail, nor "
         "exported from one of them"

@@ -207,7 +207,7 @@ def test_a_prediction_is_known_by_its_content(two, manifest, tmp_path):
     shutil.rmtree(home)
     shutil.move(there, home)
     write_arrays(home / "untrained.npz", {"params": {"w": np.arange(3.0) + 1}, "batch_stats": {}})
-    with pytest.raises(InputError, match="has been trained again since it predicted; predict again"):
+    with pytest.raises(InputError, match="was trained again since, or another version predicted; predict again"):
         read_predictions([found], read_runs([home, two[1]]))
     (home / "untrained.npz").unlink()
     with pytest.raises(InputError, match="--resume"):
