@@ -133,7 +133,8 @@ def _draw(
         mean, half = interval(own)
         # Folds keep their height in every row, so one fold can be followed down the panel.
         spread = np.linspace(-0.2, 0.2, own.size) if own.size > 1 else np.zeros(1)
-        axes.scatter(own, row + spread, s=10, color=colour, alpha=0.5, linewidths=0, zorder=2)
+        edged: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.5, "zorder": 3.5}
+        axes.scatter(own, row + spread, s=13, color=colour, alpha=0.75, **edged)
         if np.isfinite(half):
             axes.plot([mean - half, mean + half], [row, row], color=colour, linewidth=2.2, zorder=3)
         axes.plot(mean, row, marker="o", color=inside, markeredgecolor=edge, markersize=6.5, zorder=4)
