@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.predict_work import Job
+from experiments.predict_work import Job, identity_of_members
 from experiments.summary import versions
 from smrjax.data.folder import plain
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
@@ -62,7 +62,7 @@ def report(
         "run": {
             "folder": plain(str(model.folder.resolve())),
             "title": model.title,
-            "digest": job.run,
+            "digest": identity_of_members(model.members),
             "folds": list(job.folds),
             "decision": job.decision,
         },

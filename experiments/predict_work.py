@@ -91,6 +91,21 @@ def open_out(out: Path | None, run: Path, images: str, job: Job) -> Path:
     return _made(folder, job)
 
 
+def identity_of_members(members: Sequence[Member]) -> str:
+    """A hash of what the folders of the folds hold, by which a prediction is known to be of a run.
+
+    It is the same for a run and for a model exported from it, on every machine. The limits of flags, which
+    `digest_of_members` counts, are not in it: they are computed when a run is opened, and their last digits are the
+    machine's.
+    """
+    return digest_of(
+        [
+            (dict(m.variables), vars(m.reader.svm), dict(m.reader.curves), m.reader.reducer, m.reader.training)
+            for m in members
+        ]
+    )
+
+
 def done_parts(folder: Path) -> int:
     """How many parts of the table are on the disk: all up to the first that is not."""
     number = 0

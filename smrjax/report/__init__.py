@@ -1,6 +1,5 @@
 """Pictures and pages of a run: arrays and files in, PNG, SVG and HTML out. Knows no model."""
 
-from smrjax.report.bars import outcomes_figure, score_bars_figure
 from smrjax.report.baselines import baselines_figure
 from smrjax.report.comparison import comparison_figure
 from smrjax.report.confusion import confusion_figure
@@ -11,6 +10,7 @@ from smrjax.report.explorer import explorer, plotly_script
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
+from smrjax.report.outcomes import outcomes_figure
 from smrjax.report.overlays import write_overlays
 from smrjax.report.rates import lr_range_figure
 from smrjax.report.reliability import Reliability, reliability_figure
@@ -40,7 +40,6 @@ __all__ = [
     "outcomes_figure",
     "plotly_script",
     "reliability_figure",
-    "score_bars_figure",
     "strategies_table",
     "traversal_figure",
     "true_maturity_figure",
