@@ -3,6 +3,7 @@ function explore(root) {
   const data = JSON.parse(root.querySelector("script.data").textContent);
   const [form, stage, marks, hover, said] = ["form", ".stage", ".marks", ".card", ".said"].map((s) => root.querySelector(s));
   const REACH = { mouse: 16, pen: 20, touch: 28 }; // pixels from a cell
+  let scene = null; // the fold that is shown
   let shown = []; // indices of the cells that the filters let through
   let visible = new Set(); // the same
   let current = null; // the cell with the ring and the card
@@ -17,13 +18,24 @@ function explore(root) {
 
   function update() {
     const found = filters.read();
+    if (found.scene !== scene) enter(found.scene);
     shown = found.shown;
     visible = new Set(shown);
-    const total = data.names.length.toLocaleString("en");
+    const total = scene.count.toLocaleString("en");
     root.querySelector(".status").textContent = `${shown.length.toLocaleString("en")} of ${total} cells shown`;
     if (!visible.has(current)) show(null);
-    plot.draw(shown, found.colour);
+    tray.dim(visible);
+    plot.draw(found);
     mark();
+  }
+
+  function enter(next) {
+    // The first one was there when the page opened; nobody asked for it.
+    if (scene) said.textContent = `Fold ${next.fold}: ${next.count.toLocaleString("en")} cells.`;
+    scene = next;
+    facts.open(scene);
+    stage.ariaLabel = `Scatter of cells of fold ${scene.fold}`;
+    root.querySelector(".note").textContent = scene.note;
   }
 
   // Rings and numbers lie over the plot, so that they follow it without a drawing by Plotly.
