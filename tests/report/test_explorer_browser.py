@@ -454,42 +454,105 @@ def test_names_are_text(shown):
     assert "line <b>" in shown.page.locator(".chart").first.inner_text()
 
 
-def test_fingers_show_first_and_pin_then(browser, address, heard):
+@pytest.fixture(scope="module")
+def phone_page(browser, address, heard):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    shown = opened(listen(context.new_page(), heard), address)
-    assert shown.page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    yield opened(listen(context.new_page(), heard), address)
+    context.close()
+
+
+@pytest.fixture
+def phone(phone_page):
+    phone_page.page.evaluate("document.querySelector('.tray button').click(); document.querySelector('form').reset()")
+    phone_page.page.evaluate("scrollTo(0, 0)")
+    phone_page.page.wait_for_timeout(400)
+    assert phone_page.pinned() == [] and not phone_page.card.is_visible()
+    return phone_page
+
+
+def touch(shown, *courses):
+    """Fingers that go from one place to another, through the browser's own reading of gestures."""
+    fingers = shown.page.context.new_cdp_session(shown.page)
+    steps = [[{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)] for places in zip(*courses, strict=True)]
+    for kind, points in [("touchStart", steps[0]), *[("touchMove", step) for step in steps[1:]], ("touchEnd", [])]:
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        shown.page.wait_for_timeout(20)
+    shown.page.wait_for_timeout(400)
+
+
+def scrolled(shown):
+    return shown.page.evaluate("scrollY")
+
+
+def inside(shown, row):
+    """Where a cell is within the stage, wherever the page has been scrolled to."""
+    x, y = shown.place(row)
+    stage = shown.stage.bounding_box()
+    return x - stage["x"], y - stage["y"]
+
+
+def test_fingers_show_first_and_pin_then(phone):
+    assert phone.page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    words = phone.one.locator(".help").inner_text()
+    assert "Two fingers" in words and "Drag" not in words
     for row in (20, 33):
-        shown.page.touchscreen.tap(*shown.place(row))
-        assert shown.card.locator(".name").inner_text() == CELLS["names"][row]
-        assert CELLS["names"][row] not in shown.pinned()
-        shown.page.touchscreen.tap(*shown.place(row))
-    assert shown.pinned() == [CELLS["names"][20], CELLS["names"][33]]
-    card, stage = shown.card.bounding_box(), shown.stage.bounding_box()
+        phone.page.touchscreen.tap(*phone.place(row))
+        assert phone.card.locator(".name").inner_text() == CELLS["names"][row]
+        assert CELLS["names"][row] not in phone.pinned()
+        phone.page.touchscreen.tap(*phone.place(row))
+    assert phone.pinned() == [CELLS["names"][20], CELLS["names"][33]]
+    card, stage = phone.card.bounding_box(), phone.stage.bounding_box()
     for side, size in (("x", "width"), ("y", "height")):
         assert stage[side] <= card[side] and card[side] + card[size] <= stage[side] + stage[size]
 
-    def touch(*courses):
-        """Fingers that go from one place to another."""
-        steps = [
-            [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)] for places in zip(*courses, strict=True)
-        ]
-        for kind, points in [("touchStart", steps[0]), *[("touchMove", step) for step in steps[1:]], ("touchEnd", [])]:
-            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-        shown.page.wait_for_timeout(400)
 
-    fingers = context.new_cdp_session(shown.page)
-    x, y = shown.place(97)
-    touch([(x, y + 10 * step) for step in range(-3, 4)])
+@pytest.mark.parametrize("across", [0, 4])
+def test_one_finger_scrolls_the_page(phone, across):
+    (x, y), before = phone.place(97), inside(phone, 97)
+    touch(phone, [(x + across * step, y - 20 * step) for step in range(-3, 8)])
+    assert scrolled(phone) > 120
+    assert inside(phone, 97) == pytest.approx(before, abs=0.5) and not phone.card.is_visible()
+    # Back again, and nothing of the swipe is left: a tap is a tap.
+    touch(phone, [(200, 200 + 30 * step) for step in range(15)])
+    assert scrolled(phone) == 0
+    phone.page.touchscreen.tap(*phone.place(33))
+    assert phone.card.locator(".name").inner_text() == CELLS["names"][33]
+    assert inside(phone, 97) == pytest.approx(before, abs=0.5)
+
+
+def test_one_finger_that_goes_aside_moves_the_plot(phone):
+    (x, y), before = phone.place(97), inside(phone, 97)
+    touch(phone, [(x + 10 * step, y + 4 * step) for step in range(8)])
     # The first pixels, until a touch is known to be no tap, are made up for.
-    assert shown.place(97) == [pytest.approx(x, abs=1), pytest.approx(y + 60, abs=1)]
-    assert shown.page.evaluate("scrollY") == 0 and len(shown.pinned()) == 2
-    x, y = shown.place(97)
-    (right, _), (left, _) = shown.place(98), shown.place(96)
-    touch([(x, y)] * 5, [(x + 40 + 10 * step, y) for step in range(5)])
-    assert shown.place(97) == [pytest.approx(x, abs=1), pytest.approx(y, abs=1)]
-    assert shown.place(98)[0] - shown.place(96)[0] == pytest.approx(2 * (right - left), rel=0.02)
-    assert len(shown.pinned()) == 2
-    context.close()
+    assert inside(phone, 97) == pytest.approx((before[0] + 70, before[1] + 28), abs=1)
+    assert scrolled(phone) == 0 and not phone.card.is_visible()
+
+
+def test_two_fingers_zoom_the_plot(phone):
+    (x, y), ends = phone.place(97), [phone.place(row)[0] for row in (98, 96)]
+    touch(phone, [(x - 20 - 5 * step, y) for step in range(5)], [(x + 20 + 5 * step, y) for step in range(5)])
+    assert phone.place(97) == pytest.approx((x, y), abs=1)
+    assert phone.place(98)[0] - phone.place(96)[0] == pytest.approx(2 * (ends[0] - ends[1]), rel=0.02)
+    assert scrolled(phone) == 0 and phone.page.evaluate("visualViewport.scale") == 1 and phone.pinned() == []
+
+
+def test_two_fingers_are_kept_from_the_page(phone):
+    """Chromium does not scroll by two fingers where it may by one; other browsers are asked not to."""
+    kept = phone.stage.evaluate("""stage => [1, 2].map(count => {
+      const touches = Array.from({ length: count }, (_, identifier) => new Touch({ identifier, target: stage }));
+      return !stage.dispatchEvent(new TouchEvent("touchmove", { touches, bubbles: true, cancelable: true }));
+    })""")
+    assert kept == [False, True]
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, -10), (0, 10), (8, -6)])
+def test_two_fingers_move_the_plot(phone, right, down):
+    x, y = phone.place(97)
+    before, ends = inside(phone, 97), phone.place(98)[0] - x
+    touch(phone, *([(x + side + right * step, y + down * step) for step in range(8)] for side in (-30, 40)))
+    assert inside(phone, 97) == pytest.approx((before[0] + 7 * right, before[1] + 7 * down), abs=1)
+    assert phone.place(98)[0] - phone.place(97)[0] == pytest.approx(ends, abs=0.5)  # no larger, no smaller
+    assert scrolled(phone) == 0 and phone.pinned() == []
 
 
 def test_nothing_went_wrong_and_nothing_was_fetched(shown, address, heard):
