@@ -50,6 +50,7 @@ CELLS["names"][-1] = HOSTILE
 OTHER = cells(MORE, 1, "other")
 OTHER |= {"points": 40 * OTHER["points"] - 300, "curves": {"line <b>": np.array([[-300.0, -300.0], [200.0, -200.0]])}}
 LAST = {**cells(9, 2, "last"), "curves": {}, "targets": {}, "images": None}
+LAST["points"] = np.stack([np.arange(9), np.arange(9)], 1)  # up into the corner
 NAMES = CELLS["names"] + OTHER["names"] + LAST["names"]
 POINTS = np.concatenate([CELLS["points"], OTHER["points"], LAST["points"]])
 KNOWN = CELLS["labels"] >= 0
@@ -506,6 +507,16 @@ def test_fingers_show_first_and_pin_then(phone):
         assert stage[side] <= card[side] and card[side] + card[size] <= stage[side] + stage[size]
 
 
+def test_no_cell_is_hidden_by_the_buttons(phone):
+    phone.fold.select_option("7")
+    assert len(phone.drawn()) == 9
+    for row in range(COUNT + MORE, COUNT + MORE + 9):
+        found = phone.page.evaluate("([x, y]) => document.elementFromPoint(x, y).className", phone.place(row))
+        assert found == "stage", row
+    phone.fold.select_option("2")
+    phone.drawn()
+
+
 @pytest.mark.parametrize("across", [0, 4])
 def test_one_finger_scrolls_the_page(phone, across):
     (x, y), before = phone.place(97), inside(phone, 97)
@@ -529,10 +540,12 @@ def test_one_finger_that_goes_aside_moves_the_plot(phone):
 
 
 def test_two_fingers_zoom_the_plot(phone):
-    (x, y), ends = phone.place(97), [phone.place(row)[0] for row in (98, 96)]
+    before = {row: phone.place(row) for row in (96, 97, 98)}
+    x, y = map(round, before[97])  # fingers lie on whole pixels
     touch(phone, [(x - 20 - 5 * step, y) for step in range(5)], [(x + 20 + 5 * step, y) for step in range(5)])
-    assert phone.place(97) == pytest.approx((x, y), abs=1)
-    assert phone.place(98)[0] - phone.place(96)[0] == pytest.approx(2 * (ends[0] - ends[1]), rel=0.02)
+    # Twice as far from each other as before, and what was between them is between them still.
+    for row, (right, down) in before.items():
+        assert phone.place(row) == pytest.approx((x + 2 * (right - x), y + 2 * (down - y)), abs=0.1)
     assert scrolled(phone) == 0 and phone.page.evaluate("visualViewport.scale") == 1 and phone.pinned() == []
 
 

@@ -107,7 +107,7 @@ function explore(root) {
 
   const where = (event) => {
     const box = stage.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left - stage.clientLeft, event.clientY - box.top - stage.clientTop]; // without the border
   };
   stage.addEventListener("pointermove", (event) => {
     if (event.pointerType === "mouse" && !event.buttons) show(nearest(where(event), REACH.mouse));

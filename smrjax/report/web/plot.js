@@ -4,6 +4,7 @@
 // Plotly draws it; until it draws the next one, the browser shifts and scales what is drawn. That takes no drawing, so
 // the plot follows the hand on machines without a graphics card, too. More is drawn than the stage shows.
 const AROUND = 0.25; // of the stage's width and height, on each side
+const BUTTONS = 40; // pixels that the buttons take on the right
 
 function cellPlot(stage, data, { outcomes, moved }) {
   const chart = stage.querySelector(".chart");
@@ -25,9 +26,9 @@ function cellPlot(stage, data, { outcomes, moved }) {
     const whole = (side) => extent(
       data[side].slice(scene.first, scene.first + scene.count).concat(...lines.map((line) => line[side])));
     const [[left, right], [low, high]] = [whole("x"), whole("y")];
-    // Room for markers, and for the names at the ends of the curves.
-    const unit = Math.max((right - left) / (stage.clientWidth - 72), (high - low) / (stage.clientHeight - 56));
-    return { x: (left + right) / 2, y: (low + high) / 2, unit: unit || 0.01 };
+    // Room for markers and for the names at the ends of the curves; on the right, for the buttons, too.
+    const unit = Math.max((right - left) / (stage.clientWidth - 72 - BUTTONS), (high - low) / (stage.clientHeight - 56)) || 0.01;
+    return { x: (left + right + BUTTONS * unit) / 2, y: (low + high) / 2, unit };
   }
 
   function layout() {
