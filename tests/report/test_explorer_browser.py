@@ -1,5 +1,6 @@
 """The explorer as a browser shows it; places are compared with Plotly's own axes."""
 
+import base64
 import io
 import json
 import shutil
@@ -286,12 +287,13 @@ def test_images_are_decoded_when_their_fold_is_chosen(browser, address, heard):
     page = listen(browser.new_page(viewport={"width": 1200, "height": 900}), heard)
     page.add_init_script("""
         window.decoded = [];
-        const decode = HTMLImageElement.prototype.decode;
-        HTMLImageElement.prototype.decode = function () { decoded.push(this.src.length); return decode.call(this); };
+        const decode = window.createImageBitmap;
+        window.createImageBitmap = (file) => { decoded.push(file.size); return decode(file); };
     """)
     shown = opened(page, address)
     sheets = "[...document.querySelectorAll('template.sheet')]"
-    sizes = page.evaluate(f"{sheets}.map(sheet => sheet.content.firstChild.getAttribute('src').length)")
+    letters = page.evaluate(f"{sheets}.map(sheet => sheet.content.firstChild.getAttribute('src').split(',')[1])")
+    sizes = [len(base64.b64decode(one)) for one in letters]
     assert len(sizes) == 2 and page.evaluate("decoded") == sizes[:1] and page.evaluate("document.images.length") == 0
     for fold in ("5", "7", "2"):
         shown.fold.select_option(fold)

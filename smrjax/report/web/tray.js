@@ -7,13 +7,16 @@ function cellFacts(root, data, { outcomes, titleOf, colourOf }) {
   let sheet = null; // the images of the fold that is shown
 
   // Decoded once and kept: a part of a large image that is drawn anew would often be decoded anew. Kept of one fold
-  // alone, as it may take 80 MB.
+  // alone, as it may take 80 MB. From a blob, which browsers decode beside all else; the picture waits for an element.
   function open(scene) {
     sheet?.then((all) => all?.close());
     const source = sheets[pictured.indexOf(scene)];
     if (!source) return;
-    const image = element("img", { src: source.getAttribute("src") });
-    sheet = image.decode().then(() => createImageBitmap(image)).catch(() => null);
+    const [, type, letters] = source.getAttribute("src").match(/^data:([^;]*);base64,(.*)$/);
+    const bytes = atob(letters);
+    const file = new Uint8Array(bytes.length);
+    for (let k = 0; k < file.length; k++) file[k] = bytes.charCodeAt(k);
+    sheet = createImageBitmap(new Blob([file], { type })).catch(() => null);
   }
 
   function picture(i) {
