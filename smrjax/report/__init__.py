@@ -6,7 +6,7 @@ from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
 from smrjax.report.embedding import embedding_figure
 from smrjax.report.explanations import by_outcome, explanations_figure
-from smrjax.report.explorer import explorer, plotly_script
+from smrjax.report.explorer import Scene, explorer, plotly_script
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
@@ -21,6 +21,7 @@ from smrjax.report.truth import true_maturity_figure
 __all__ = [
     "Readout",
     "Reliability",
+    "Scene",
     "Strip",
     "along",
     "baselines_figure",
