@@ -88,6 +88,23 @@ def together(make: Callable[[], T]) -> T:
     return made  # type: ignore[return-value]
 
 
+def alike(digests: dict[str, str]) -> dict[str, str]:
+    """The digests, once it is sure that all processes have the same.
+
+    Raises:
+        InputError: in every process, if one has another than process 0.
+    """
+    first = told(lambda: digests)
+
+    def check() -> None:
+        for what, digest in digests.items():
+            if digest != first.get(what):
+                raise InputError(f"the {what} are not those of process 0; give all processes the same data and options")
+
+    together(check)
+    return digests
+
+
 def anyone(wish: bool) -> bool:
     """Whether any process wishes so; every process has the answer at the same step."""
     return wish if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array([wish])).any())
