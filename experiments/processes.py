@@ -1,6 +1,9 @@
 """How the processes of one training find each other, on one machine or on many."""
 
 import os
+import socket
+import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +54,10 @@ def join(options: ProcessOptions, *, patience: int = 300) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     where: dict[str, Any] = {}
     if named:
+        others = f"{options.processes - 1} more at {options.coordinator}"
+        print(f"process {options.process_id}: waits for {others}, {patience} s at most", file=sys.stderr, flush=True)
+        if options.process_id:
+            _reach(options.coordinator, patience)
         where = {
             "coordinator_address": options.coordinator,
             "num_processes": options.processes,
@@ -74,6 +81,23 @@ def _check(options: ProcessOptions) -> None:
         raise InputError(f"--processes {options.processes}: say how many there are, 1 or more")
     if not 0 <= options.process_id < options.processes:
         raise InputError(f"--process-id {options.process_id}: give 0 to {options.processes - 1}, to each another one")
+
+
+def _reach(coordinator: str, patience: int) -> None:
+    """Wait until process 0 is there: without it, JAX would end this process with a page of its own."""
+    host, _, port = coordinator.rpartition(":")
+    end = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise InputError(
+                    f"--coordinator {coordinator}: process 0 does not answer there after {patience} s ({error}); "
+                    "start it with the same address, and see that no firewall is in between"
+                ) from None
+            time.sleep(0.5)
 
 
 def _launched() -> bool:
