@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from experiments.checks import check_least
 from experiments.predict_report import report
-from experiments.predict_work import Job, done_parts, go_on, open_out, part_path
+from experiments.predict_work import Job, done_parts, go_on, open_out, part_path, stains_path
 from experiments.prepare import devices_for
 from experiments.runtime import leave, prepare_jax, stop_flag
 from smrjax.data.cache import cache_root
@@ -24,7 +25,7 @@ from smrjax.predict import answer
 from smrjax.predict.answers import BORDERLINE
 from smrjax.predict.members import embedder, open_model
 from smrjax.predict.model import Model
-from smrjax.predict.stains import group_stains, recolour
+from smrjax.predict.stains import group_stains, recolour, samples
 from smrjax.predict.stream import predict_files
 from smrjax.predict.table import join_parts, to_table, write_part
 from smrjax.taxonomy import load_taxonomy
@@ -81,7 +82,7 @@ def main() -> None:
             f"{config.run}: was made before runs kept their cells' colours; --resume it, and they are there"
         )
     options = {"batch": config.batch, "borderline": config.borderline, "stain": config.stain}
-    job = Job.of(model, pictures, **options)
+    job = Job.of(model, pictures, rows=rows_of(config), **options)
     folder = open_out(config.out, config.run, config.images[0], job)
     with locked(folder):
         rate = predict(config, model, pictures, devices, folder)
@@ -122,43 +123,57 @@ def predict(
     Raises:
         Interrupted: with the command that goes on, if the user stopped it; whole parts are on the disk.
     """
-    batches = max(PORTION // config.batch, 1)
-    rows = batches * config.batch
+    rows = rows_of(config)
     done = done_parts(folder)
     left = pictures[done * rows :]
     start = time.perf_counter()
-    with (
-        stop_flag() as should_stop,
-        tqdm(total=len(pictures), initial=len(pictures) - len(left), unit=" images", dynamic_ncols=True) as bar,
-    ):
-
-        def on_images(count: int) -> None:
-            bar.update(count)
-            if should_stop():
-                raise Interrupted(go_on(command(config), config.out, folder))
-
+    with stop_flag() as should_stop:
+        on_images = partial(_count, should_stop, go_on(command(config), config.out, folder))
         if left:
             prepare = {}
             if config.stain == "reinhard" and model.stain is not None:
-                stains = group_stains(pictures, size=model.image_size, batch=config.batch)
+                with _bar(sum(map(len, samples(pictures).values())), desc="colours") as bar:
+                    stains = group_stains(
+                        pictures,
+                        size=model.image_size,
+                        batch=config.batch,
+                        kept=stains_path(folder),
+                        on_images=partial(on_images, bar),
+                    )
                 prepare["prepare"] = recolour(left, stains, model.stain)
-            portions = predict_files(
-                [picture.path for picture in left],
-                embedder(model, devices),
-                [member.reader for member in model.members],
-                partial(answer, taxonomy=model.taxonomy, severity=model.severity, borderline=config.borderline),
-                size=model.image_size,
-                batch=config.batch,
-                portion=batches,
-                on_images=on_images,
-                **prepare,
-            )
-            for number, (reasons, answers) in enumerate(portions, start=done):
-                some = pictures[number * rows : number * rows + len(reasons)]
-                write_part(part_path(folder, number), to_table(some, reasons, answers, model.taxonomy))
-        parts = [part_path(folder, number) for number in range(done_parts(folder))]
-        join_parts(parts, folder / "predictions")
+            with _bar(len(pictures), initial=len(pictures) - len(left)) as bar:
+                portions = predict_files(
+                    [picture.path for picture in left],
+                    embedder(model, devices),
+                    [member.reader for member in model.members],
+                    partial(answer, taxonomy=model.taxonomy, severity=model.severity, borderline=config.borderline),
+                    size=model.image_size,
+                    batch=config.batch,
+                    portion=rows // config.batch,
+                    on_images=partial(on_images, bar),
+                    **prepare,
+                )
+                for number, (reasons, answers) in enumerate(portions, start=done):
+                    some = pictures[number * rows : number * rows + len(reasons)]
+                    write_part(part_path(folder, number), to_table(some, reasons, answers, model.taxonomy))
+        join_parts([part_path(folder, number) for number in range(done_parts(folder))], folder / "predictions")
     return len(left) / (time.perf_counter() - start) if left else None
+
+
+def _bar(total: int, *, desc: str | None = None, initial: int = 0) -> tqdm:
+    return tqdm(total=total, desc=desc, initial=initial, unit=" images", dynamic_ncols=True)
+
+
+def _count(should_stop: Callable[[], bool], more: str, bar: tqdm, count: int) -> None:
+    """Move a bar on; or stop, where the user wishes it, with the command that goes on."""
+    bar.update(count)
+    if should_stop():
+        raise Interrupted(more)
+
+
+def rows_of(config: Config) -> int:
+    """Images in a part of the table: whole batches, `PORTION` or as many fewer."""
+    return max(PORTION // config.batch, 1) * config.batch
 
 
 def command(config: Config) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.predict_work import Job
+from experiments.predict_work import Job, identity_of_members
 from experiments.summary import versions
+from smrjax.data.folder import plain
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
 from smrjax.evaluate.counts import DifferentialCount
 from smrjax.predict.counting import count_groups, write_counts, write_ratios
@@ -59,9 +60,9 @@ def report(
     summary: dict[str, Any] = {
         "warning": WARNING,
         "run": {
-            "folder": str(model.folder.resolve()),
+            "folder": plain(str(model.folder.resolve())),
             "title": model.title,
-            "digest": job.run,
+            "digest": identity_of_members(model.members),
             "folds": list(job.folds),
             "decision": job.decision,
         },
@@ -79,7 +80,7 @@ def report(
         "labelled": _labelled(folder, found["true"], found["predicted"], known, taxonomy),
         "images_per_second": rate,
         "options": dict(job.options) | {"within": within},
-        "command": command,
+        "command": plain(command),
         "versions": versions(),
     }
     write_json(folder / "summary.json", summary)

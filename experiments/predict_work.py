@@ -11,6 +11,7 @@ from experiments.runs import digest_of
 from smrjax.data.listing import Picture
 from smrjax.errors import InputError
 from smrjax.predict.model import Member, Model
+from smrjax.taxonomy.stored import to_json
 from smrjax.train.folder import read_json, write_json
 
 
@@ -20,6 +21,8 @@ class Job:
 
     Attributes:
         run: Hash of the networks, classifiers and curves that are asked.
+        answers: Hash of whatever else says how answers come about: classes, lineages and their titles, severities,
+            colours of the run's cells, pixels a side, images in a part of the table.
         images: Hash of the list of images.
         folds: That are asked.
         decision: likeliest or severity.
@@ -27,21 +30,25 @@ class Job:
     """
 
     run: str
+    answers: str
     images: str
     folds: tuple[int, ...]
     decision: str
     options: tuple[tuple[str, Any], ...]
 
     @classmethod
-    def of(cls, model: Model, pictures: Sequence[Picture], **options: Any) -> "Job":
-        """Of this model, images and options."""
-        listing = hashlib.sha256(
-            repr([tuple(vars(picture).values()) for picture in pictures]).encode("utf-8", "replace")
-        )
-        decision = "likeliest" if model.severity is None else "severity"
-        folds = tuple(member.fold for member in model.members)
+    def of(cls, model: Model, pictures: Sequence[Picture], *, rows: int, **options: Any) -> "Job":
+        """Of this model, images and options, with so many images in a part of the table."""
+        severity = None if model.severity is None else model.severity.tolist()
         return cls(
-            digest_of_members(model.members), listing.hexdigest(), folds, decision, tuple(sorted(options.items()))
+            run=digest_of_members(model.members),
+            answers=_digest(
+                [to_json(model.taxonomy), severity, model.stain and asdict(model.stain), model.image_size, rows]
+            ),
+            images=_digest([tuple(vars(picture).values()) for picture in pictures]),
+            folds=tuple(member.fold for member in model.members),
+            decision="likeliest" if model.severity is None else "severity",
+            options=tuple(sorted(options.items())),
         )
 
 
@@ -54,6 +61,10 @@ def digest_of_members(members: Sequence[Member]) -> str:
             for m in members
         ]
     )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode("utf-8", "replace")).hexdigest()
 
 
 def open_out(out: Path | None, run: Path, images: str, job: Job) -> Path:
@@ -80,6 +91,21 @@ def open_out(out: Path | None, run: Path, images: str, job: Job) -> Path:
     return _made(folder, job)
 
 
+def identity_of_members(members: Sequence[Member]) -> str:
+    """A hash of what the folders of the folds hold, by which a prediction is known to be of a run.
+
+    It is the same for a run and for a model exported from it, on every machine. The limits of flags, which
+    `digest_of_members` counts, are not in it: they are computed when a run is opened, and their last digits are the
+    machine's.
+    """
+    return digest_of(
+        [
+            (dict(m.variables), vars(m.reader.svm), dict(m.reader.curves), m.reader.reducer, m.reader.training)
+            for m in members
+        ]
+    )
+
+
 def done_parts(folder: Path) -> int:
     """How many parts of the table are on the disk: all up to the first that is not."""
     number = 0
@@ -91,6 +117,11 @@ def done_parts(folder: Path) -> int:
 def part_path(folder: Path, number: int) -> Path:
     """Of a part of the table, until it is whole."""
     return folder / "parts" / f"{number:06}.parquet"
+
+
+def stains_path(folder: Path) -> Path:
+    """Of the colours of slides or folders, once they are read; it goes with the parts."""
+    return folder / "parts" / "stains.json"
 
 
 def go_on(command: str, out: Path | None, folder: Path) -> str:

@@ -17,8 +17,9 @@ from experiments.report_classes import classes
 from experiments.report_compare import choose_baseline, paired_differences
 from experiments.report_explorer import explore, script
 from experiments.report_maturity import maturity
-from experiments.report_overview import NOTICE, overview, provenance
+from experiments.report_overview import NOTICE, on_data, overview, provenance
 from experiments.report_predictions import read_predictions
+from experiments.report_reading import reading
 from experiments.report_runs import Run, read_runs
 from experiments.report_scores import comparison, stages
 from experiments.report_shift import elsewhere
@@ -89,9 +90,9 @@ def report(options: Options) -> Path:
             classes(detailed, out),
             calibration(detailed, out),
             training(detailed, out),
-            provenance(runs),
         ]
-    title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs on {Path(runs[0].data).name}"
+    sections += [reading(sections), provenance(runs)]
+    title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs on {on_data(runs)}"
     made = f"Made by smrjax {smrjax.__version__}. {NOTICE}"
     opening = [words(NOTICE, "notice")]
     if len(detailed) < len(runs):

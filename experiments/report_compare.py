@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.report_runs import Fold, Run
+from experiments.report_folds import Fold
+from experiments.report_runs import Run
 from smrjax.evaluate import holm, paired_difference
 
 #: Score -> what it is called, and whether less is better.

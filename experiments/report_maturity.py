@@ -7,8 +7,10 @@ import numpy as np
 
 from experiments.pictures import TITLES
 from experiments.report_cells import Images
-from experiments.report_compare import shared_folds
-from experiments.report_runs import Fold, Run
+from experiments.report_compare import is_triplet_baseline, shared_folds
+from experiments.report_folds import Fold, mean_over
+from experiments.report_runs import Run
+from experiments.report_words import enumerated
 from smrjax.report import Readout, maturity_figure
 from smrjax.report.page import Html, Section, figure, subtitle, words
 
@@ -19,6 +21,7 @@ NEAREST = 2
 def maturity(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], out: Path) -> Section:
     """Of every run with curves the distributions along them: beside the baseline's, or under two readouts."""
     parts: list[Html] = []
+    shown: dict[str, Run] = {}
     able = [run for run in runs if run.ordered and run.has_curves]
     for run in able:
         pairs = _beside(run, baseline)
@@ -36,6 +39,7 @@ def maturity(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
             title, file = run.title, run.slug
             names = _shown(folds)
             readouts = [_readout(run, folds, name, images[run.title], "") for name in names]
+        shown |= {side.title: side for side in (run, baseline) if pairs or side is run}
         labels = np.concatenate([_test(fold, "labels") for fold in folds])
         path = maturity_figure(
             out / f"maturity-{file}.png",
@@ -54,15 +58,31 @@ def maturity(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
         if images[run.title].cells is None:
             parts.append(words(f"No cells are pictured: {images[run.title].reason}", "note"))
     if parts:
-        parts.insert(
-            0,
-            words(
-                "Each cell is placed at the point of its lineage's curve that is nearest to its embedding: t = 0 is "
-                "the young end, t = 1 the old one. Order between classes was taught by the labels; order "
-                "within a class was not."
-            ),
-        )
+        parts.insert(0, words(_in_words(list(shown.values()))))
     return Section("Maturity along the curves", parts)
+
+
+def _in_words(runs: Sequence[Run]) -> str:
+    """What t is, and of which runs its order was taught."""
+    own = [run for run in runs if all("t_own" in fold.embeddings for fold in run.folds)]
+    none = [run for run in runs if run not in own]
+    untaught = [run for run in none if is_triplet_baseline(run)]  # other methods without curves may know an order
+    text = (
+        "Each cell is placed at the point of its lineage's curve that is nearest to its embedding: t = 0 is the young "
+        "end, t = 1 the old one. The lineage is that of the labelled class; of new cells, whose class is predicted, it "
+        "is that of the predicted one."
+    )
+    if own:
+        of = "" if not none else f" to {enumerated([run.title for run in own])}"
+        text += f" Order between classes was taught{of} by the labels; order within a class was not."
+    if none:
+        has, whose = ("has", "its") if len(none) == 1 else ("have", "their")
+        names = enumerated([run.title for run in none])
+        text += f" {names} {has} no curve of {whose} own: t is read along one fitted to the class means afterwards."
+    if untaught:
+        names = enumerated([run.title for run in untaught])
+        text += f" Triplets alone teach no order of stages: what order {names} shows, its embedding has by itself."
+    return text
 
 
 def _beside(run: Run, baseline: Run) -> list[tuple[Fold, Fold]]:
@@ -97,19 +117,14 @@ def _test(fold: Fold, name: str) -> np.ndarray:
 
 def _readout(run: Run, folds: Sequence[Fold], name: str, images: Images, title: str) -> Readout:
     """Positions of the test cells of some folds under one readout; what differs between folds as its mean."""
-    ordered, fitted = run.ordered, [fold.curves for fold in folds]
     drawn = "own" if "t_own" in folds[0].embeddings else "line"
-    targets = {
-        line: np.mean([one[f"targets_{line}"] for one in fitted], axis=0)
-        if name == drawn
-        else np.linspace(0, 1, len(members))
-        for line, members in ordered.items()
-    }
-    boundaries = {
-        line: np.mean([one[f"boundaries_{name}_{line}"] for one in fitted], axis=0)
-        for line in ordered
-        if all(f"boundaries_{name}_{line}" in one for one in fitted)
-    }
+    targets, boundaries = {}, {}
+    for line, members in run.ordered.items():
+        stored = mean_over(folds, f"targets_{line}") if name == drawn else None
+        targets[line] = np.linspace(0, 1, len(members)) if stored is None else stored
+        changes = mean_over(folds, f"boundaries_{name}_{line}")
+        if changes is not None:
+            boundaries[line] = changes
     t = np.concatenate([_test(fold, f"t_{name}") for fold in folds])
     words = TITLES[name] if not title else f"{title}: {TITLES[name]}" if name != "own" else title
     return Readout(words, t, targets, boundaries, _nearest(run, folds, name, images))

@@ -40,22 +40,34 @@ def overview(runs: Sequence[Run], baseline: Run, images: Mapping[str, Images], o
     return Section("Overview", parts)
 
 
+def on_data(runs: Sequence[Run]) -> str:
+    """The data sets of some runs, in words."""
+    return enumerated(list(dict.fromkeys(Path(run.data).name for run in runs)))
+
+
 def _in_words(runs: Sequence[Run]) -> str:
     first = runs[0]
     methods = f"{len(runs)} runs" if len(runs) > 1 else first.title
-    sets = list(dict.fromkeys(Path(run.data).name for run in runs))
-    folds = len(first.folds)
-    text = f"This report shows {methods} on {' and '.join(sets)}. "
-    if len(sets) == 1 and len({run.taxonomy.classes for run in runs}) == 1:
+    text = f"This report shows {methods} on {on_data(runs)}. "
+    if len({(run.data, run.taxonomy.classes) for run in runs}) == 1:
         taxonomy = first.taxonomy
         text += f"The cells belong to {len(taxonomy.classes)} classes"
         lines = [f"{line.name} ({len(line.classes)} stages)" for line in taxonomy.lineages if len(line.classes) > 1]
         text += f", among them the stages of {enumerated(lines)}. " if lines else ". "
-    if len(runs) == 1:
-        text += f"It was trained and tested in {folds} fold{'s' * (folds != 1)} of a cross-validation: "
-    else:
-        text += "Each was trained and tested under cross-validation: "
-    return text + "every prediction is of a cell that its model had not been trained with."
+    return f"{text}{_tested(runs)}: every prediction is of a cell that its model had not been trained with."
+
+
+def _tested(runs: Sequence[Run]) -> str:
+    """On what the runs were tested: folds, or the one split that their data prescribe."""
+    official, n = [run for run in runs if run.official], len(runs[0].folds)
+    under = "under cross-validation" if len(runs) > 1 else f"in {n} fold{'s' * (n != 1)} of a cross-validation"
+    each = "Each" if len(runs) > 1 else "It"
+    if not official:
+        return f"{each} was trained and tested {under}"
+    if len(official) == len(runs):
+        return f"{each} was trained and tested on the official parts of {on_data(runs)}"
+    were = f"{enumerated([run.title for run in official])} {'was' if len(official) == 1 else 'were'}"
+    return f"{were} trained and tested on the official parts of {on_data(official)}, the others {under}"
 
 
 def _sheets(runs: Sequence[Run], images: Mapping[str, Images], out: Path) -> list[Html]:

@@ -1,22 +1,30 @@
-"""Reads what experiments.predict left behind, for the report."""
+"""Reads what experiments.predict left behind, for the report, and finds the run that it is of."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.predict_work import identity_of_members
+from experiments.report_folds import Fold
 from experiments.report_runs import Run
 from smrjax.errors import InputError
+from smrjax.predict.members import load_member
+from smrjax.predict.reader import Reader
+from smrjax.predict.run import open_run
 from smrjax.taxonomy import Taxonomy, counterparts
 from smrjax.taxonomy.stored import from_json
 from smrjax.train.folder import read_json
 
 #: Of every readable cell, true or false.
 FLAGS = ("borderline", "off_curve", "unfamiliar")
+
+#: Folder of a run and numbers of its folds -> what its members are known by, and their readers by fold.
+Opened = Callable[[Path, tuple[int, ...]], tuple[str, dict[int, Reader]]]
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class Predicted:
     Attributes:
         title: Of the set, unlike any other's of the report.
         run: That predicted.
+        readers: Fold of the run -> what it read the embeddings of its network with; of those folds that were asked.
         about: Content of summary.json.
         known: Taxonomy of the labels that the cells came with.
         paths: Of the n images.
@@ -40,6 +49,7 @@ class Predicted:
 
     title: str
     run: Run
+    readers: dict[int, Reader]
     about: dict[str, Any]
     known: Taxonomy
     paths: np.ndarray
@@ -50,6 +60,23 @@ class Predicted:
     raw_t: np.ndarray
     unfamiliar_ratio: np.ndarray
     flags: dict[str, np.ndarray]
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """Of the run, those that were asked."""
+        return tuple(fold for fold in self.run.folds if fold.number in self.readers)
+
+    @property
+    def asked(self) -> str:
+        """The folds that were asked, in words; nothing where they are all of several."""
+        if len(self.readers) == len(self.run.folds) > 1:
+            return ""
+        return f"fold{'s' * (len(self.readers) > 1)} {', '.join(map(str, self.readers))}"
+
+    @property
+    def by(self) -> str:
+        """Who predicted: the run, or some folds of it."""
+        return ", ".join(filter(None, [self.run.title, self.asked]))
 
     @cached_property
     def namesakes(self) -> dict[str, str]:
@@ -86,20 +113,55 @@ def read_predictions(folders: Sequence[Path], runs: Sequence[Run]) -> list[Predi
         InputError: if there is no such prediction, or it was made by none of these runs.
     """
     titles = [folder.resolve().name for folder in folders]
+
+    @cache
+    def opened(run: Path, folds: tuple[int, ...]) -> tuple[str, dict[int, Reader]]:
+        finished = open_run(run)
+        members = [load_member(finished, fold) for fold in folds]
+        return identity_of_members(members), {member.fold: member.reader for member in members}
+
     return [
-        _read(folder, title if titles.count(title) == 1 else "/".join(folder.resolve().parts[-3:]), runs)
+        _read(folder, title if titles.count(title) == 1 else "/".join(folder.resolve().parts[-3:]), runs, opened)
         for folder, title in zip(folders, titles, strict=True)
     ]
 
 
-def _read(folder: Path, title: str, runs: Sequence[Run]) -> Predicted:
-    about = read_json(folder / "summary.json")
-    made_by = Path(str(about.get("run", {}).get("folder", "")))
-    run = next((run for run in runs if run.folder.resolve() == made_by.resolve()), None)
-    if run is None:
+def _made_by(folder: Path, about: dict[str, Any], runs: Sequence[Run], opened: Opened) -> tuple[Run, dict[int, Reader]]:
+    """The run that predicted, by its content and not by its path: runs are moved, trained again, and exported."""
+    try:
+        asked = about["run"]
+        place, digest, folds = Path(asked["folder"]), str(asked["digest"]), tuple(map(int, asked["folds"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / 'summary.json'}: {error} is missing or damaged; predict again") from None
+    at_place = [run.folder.resolve() == place.resolve() for run in runs]
+    refused: InputError | None = None
+    # The run of that path first: of several copies, it is the one that is meant.
+    for here, run in sorted(zip(at_place, runs, strict=True), key=lambda pair: not pair[0]):
+        if not set(folds) <= {fold.number for fold in run.folds}:
+            continue
+        try:
+            found, readers = opened(run.folder, folds)
+        except InputError as error:  # not all runs can predict
+            refused = error if here else refused
+            continue
+        if found == digest:
+            return run, readers
+    if refused is not None:
+        raise refused
+    if any(at_place):
         raise InputError(
-            f"--predictions {folder}: made by the run {made_by}, which this report does not show in detail"
+            f"--predictions {folder}: {place} is not as it was when it predicted: it was trained again since, or "
+            "another version predicted; predict again"
         )
+    raise InputError(
+        f"--predictions {folder}: made by {place}, which is none of the runs that this report shows in detail, nor "
+        "exported from one of them"
+    )
+
+
+def _read(folder: Path, title: str, runs: Sequence[Run], opened: Opened) -> Predicted:
+    about = read_json(folder / "summary.json")
+    run, readers = _made_by(folder, about, runs, opened)
     path = folder / "predictions.csv"
     try:
         known = from_json(about["labels"])
@@ -116,6 +178,7 @@ def _read(folder: Path, title: str, runs: Sequence[Run]) -> Predicted:
         return Predicted(
             title,
             run,
+            readers,
             about,
             known,
             names("path"),

@@ -1,61 +1,22 @@
 """Reads run folders for the report: of SMR, guides, baselines and strategies, finished or not."""
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.report_folds import Fold, read_fold
 from experiments.titles import NAMES
 from smrjax.errors import InputError
-from smrjax.files import read_flat
 from smrjax.taxonomy import BUNDLED, Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.taxonomy.stored import from_json
 from smrjax.train.folder import read_json
 
-#: Columns of predictions.csv beside path, classes and probabilities, where cells have a place on a curve.
-PLACE = ("lineage", "raw_t")
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A finished fold.
-
-    Attributes:
-        number: Of the fold.
-        folder: Of the fold.
-        result: Content of its result.json.
-        names: Of the n test cells.
-        true: Int[n].
-        predicted: Int[n].
-        probabilities: Float[n, C], or None where the method has none.
-        lineage: Of the predicted class, n names, "" outside.
-        raw_t: Place on the curve of that lineage, Float[n]; NaN where there is none.
-    """
-
-    number: int
-    folder: Path
-    result: dict[str, Any]
-    names: tuple[str, ...]
-    true: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray | None
-    lineage: tuple[str, ...]
-    raw_t: np.ndarray
-
-    @cached_property
-    def embeddings(self) -> dict[str, np.ndarray]:
-        """Arrays of embeddings.npz, of all cells; none for a method without embeddings."""
-        return _arrays(self.folder / "embeddings.npz")
-
-    @cached_property
-    def curves(self) -> dict[str, np.ndarray]:
-        """Arrays of curves.npz; none for a method without lineages."""
-        return _arrays(self.folder / "curves.npz")
+#: Data sets whose fold 0 is the split that they were published with.
+OFFICIAL = ("bloodmnist", "pcam")
 
 
 @dataclass(frozen=True)
@@ -112,6 +73,12 @@ class Run:
     def data(self) -> str:
         """Name of the data set or of its folder."""
         return str(self.config.get("data", {}).get("data", "unknown"))
+
+    @property
+    def official(self) -> bool:
+        """Whether it was tested on the official test part of its data alone, which is their fold 0."""
+        known = {self.data, Path(self.data).name, self.summary.get("data", {}).get("name")}
+        return bool(known & set(OFFICIAL)) and [fold.number for fold in self.folds] == [0]
 
     @property
     def slug(self) -> str:
@@ -209,7 +176,7 @@ def _read(folder: Path) -> Run:
         raise InputError(
             f"{results[0][0] / 'result.json'}: scores are missing; the run is of another version"
         ) from None
-    folds = tuple(_fold(path, result, classes) for path, result in results)
+    folds = tuple(read_fold(path, result, classes) for path, result in results)
     return Run(folder, title, title, config, about, summary, _taxonomy(folder, config, classes), folds, finished)
 
 
@@ -240,41 +207,7 @@ def _taxonomy(folder: Path, config: dict[str, Any], classes: tuple[str, ...]) ->
     return for_classes(classes, kept, own=own, name=Path(str(data.get("data", "cells"))).name)
 
 
-def _fold(folder: Path, result: dict[str, Any], classes: tuple[str, ...]) -> Fold:
-    path = folder / "predictions.csv"
-    label = {code: i for i, code in enumerate(classes)}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        true, predicted = (np.array([label[row[name]] for row in rows], int) for name in ("true", "predicted"))
-        names = tuple(row["path"] for row in rows)
-        chances = None
-        if rows and all(f"p_{code}" in rows[0] for code in classes):
-            chances = np.array([[float(row[f"p_{code}"]) for code in classes] for row in rows])
-        placed = bool(rows) and all(name in rows[0] for name in PLACE)
-        lineage = tuple(row["lineage"] if placed else "" for row in rows)
-        raw_t = np.array([float(row["raw_t"]) if placed and row["raw_t"] else np.nan for row in rows])
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path}: is damaged ({error}); train the fold again") from None
-    if not rows:
-        raise InputError(f"{path}: holds no cell; train the fold again")
-    other = folder / "probabilities.npy"
-    if chances is None and other.exists():
-        try:
-            chances = np.load(other, allow_pickle=False).astype(np.float64).reshape(len(rows), len(classes))
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{other}: is damaged ({error}); train the fold again") from None
-    number = int(folder.name[5:])
-    return Fold(number, folder, result, names, true, predicted, chances, lineage, raw_t)
-
-
 def _at(scores: Any, path: Sequence[str]) -> float | None:
     for name in path:
         scores = scores.get(name) if isinstance(scores, dict) else None
     return float(scores) if isinstance(scores, (int, float)) and np.isfinite(scores) else None
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    return read_flat(path) if path.exists() else {}

@@ -9,8 +9,8 @@ from experiments.report_compare import SCORES, Paired, in_words, p_value, shared
 from experiments.report_runs import Run
 from experiments.report_words import plus_minus, without_runs
 from smrjax.evaluate import error_split, macro_f1, macro_f1_at_support
-from smrjax.report import outcomes_figure, score_bars_figure
-from smrjax.report.page import Html, Section, figure, listing, subtitle, table, words
+from smrjax.report import comparison_figure, outcomes_figure
+from smrjax.report.page import Html, Section, figure, listing, subtitle, table, whole, words
 
 #: What a readout of maturity is called in tables.
 READOUTS = {
@@ -27,25 +27,27 @@ STAGE_SCORES = {
 
 
 def comparison(runs: Sequence[Run], baseline: Run, differences: Sequence[Paired], out: Path) -> Section:
-    """Bars with folds, scores as a table, and paired differences in numbers and words."""
+    """Means with folds, scores as a table, and paired differences in numbers and words."""
     apart = [run.title for run in runs if run is not baseline and not shared_folds(run, baseline)]
-    shown = {
-        SCORES[name][0] + (" (less is better)" if SCORES[name][1] else ""): {
-            run.title: run.values(name) for run in runs
-        }
-        for name in SCORES
+    called = {
+        name: says + (" (less is better)" if less else "")
+        for name, (says, less) in SCORES.items()
         if any(len(run.values(name)) for run in runs)
     }
+    beside: dict[str, dict[str, tuple[float, float, float]]] = {head: {} for head in called.values()}
+    for pair in differences:
+        beside[called[pair.score]][pair.run] = tuple(pair.difference[end] for end in ("mean", "low", "high"))
     several = len(runs) > 1
-    path = score_bars_figure(
+    path = comparison_figure(
         out / "comparison.png",
-        scores=shown,
+        scores={head: {run.title: run.values(name) for run in runs} for name, head in called.items()},
         baseline=baseline.title if several else None,
+        differences=beside,
         apart=apart,
         title="Scores on test cells",
     )
     means = "; ".join(f"{run.title} {plus_minus(run.values('macro_f1'))}" for run in runs)
-    parts = [figure(path, alt=f"Bars of macro-F per run, with folds and intervals: {means}."), _scores(runs)]
+    parts = [figure(path, alt=f"Macro-F of every run, with its folds and its interval: {means}."), _scores(runs)]
     if not several:
         return Section("Scores", parts)
     parts.append(subtitle(f"Differences to {baseline.title}, fold by fold"))
@@ -54,7 +56,7 @@ def comparison(runs: Sequence[Run], baseline: Run, differences: Sequence[Paired]
         parts.append(
             words(
                 f"Not paired with {baseline.title}, because they were tested on other cells or folds: {names}. Their "
-                "bars stand beside the others for orientation; a difference to them would mean nothing.",
+                "scores stand beside the others for orientation; a difference to them would mean nothing.",
                 "note",
             )
         )
@@ -87,7 +89,7 @@ def _scores(runs: Sequence[Run]) -> Html:
                 "–" if large is None else f"{large:.3f}",
             ]
         )
-    heads = ["Run", *names.values(), "Macro-F, folds together", "Macro-F, ≥ 30 cells"]
+    heads = ["Run", *names.values(), *(Html(f"{whole('Macro-F')}, {of}") for of in ("folds together", "≥ 30 cells"))]
     heads, rows = without_runs(heads, rows, runs)
     return table(
         heads,
@@ -106,6 +108,7 @@ def _differences(differences: Sequence[Paired]) -> Html:
         interval = f"{signed(d['low'])} to {signed(d['high'])}"
         tests = [d["p"], pair.p_holm, d["wilcoxon_p"], pair.wilcoxon_holm]
         name = SCORES[pair.score][0]
+        name = name if " " in name else whole(name)
         rows.append([pair.run, name, str(pair.folds), signed(d["mean"]), interval, *map(p_value, tests)])
     fewest = min(pair.folds for pair in differences)
     return table(

@@ -1,30 +1,24 @@
-"""Section of the report about cells from elsewhere: what a model says of them, and whether to believe it."""
+"""Section of the report about cells from elsewhere: what a model says of them, beside its own test cells."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from experiments.report_folds import mean_over
 from experiments.report_predictions import Predicted
-from experiments.report_runs import Run
-from experiments.report_words import enumerated
-from smrjax.evaluate import kendall_tau, macro_f1_at_support, wilson
-from smrjax.predict.reader import TEST, TRAINING, VALIDATION, distance_to, limit_of, thin
+from experiments.report_tested import Tested, in_both, orders, tested
+from experiments.report_verdict import verdict
+from experiments.report_words import percent
+from smrjax.evaluate import macro_f1_at_support, wilson
 from smrjax.report import Readout, maturity_figure
 from smrjax.report.figures import number
-from smrjax.report.page import Html, Section, dot, figure, listing, subtitle, table, words
+from smrjax.report.page import Html, Section, dot, figure, subtitle, table, whole
+from smrjax.taxonomy import Taxonomy
 
-#: Do not trust a model where more than this share of the cells is unlike those it was trained with (of its own
-#: validation cells 1 % is so by definition),
-UNFAMILIAR = 0.1
-#: where it surely names the right class of cells of shared classes less often than of its own test cells, by this,
-LOSS = 0.1
-#: where t orders the labelled stages no better than this, of so many cells or more,
-TAU, ENOUGH = 0.3, 30
-#: or where more than this share of the labelled cells is of classes that it does not know.
-STRANGE = 0.05
+#: Flags in the order of the table.
+_SHOWN = ("unfamiliar", "off_curve", "borderline")
 
 
 def elsewhere(predictions: Sequence[Predicted], out: Path) -> Section:
@@ -34,113 +28,62 @@ def elsewhere(predictions: Sequence[Predicted], out: Path) -> Section:
         predictions: In the order given.
         out: Folder of the pictures.
     """
-    parts: list[Html] = []
-    if predictions:
-        parts.append(_table(predictions))
+    asked: dict[str, list[Predicted]] = {}
+    for cells in predictions:
+        asked.setdefault(cells.by, []).append(cells)
+    own = {by: tested(of[0]) for by, of in asked.items()}
+    parts: list[Html] = [_table(asked, own)] if predictions else []
     for cells in predictions:
         parts.append(subtitle(cells.title))
-        parts.append(_verdict(cells))
+        parts.append(verdict(cells, own[cells.by]))
         if (cells.true >= 0).any():
             parts.append(_classes(cells))
             parts += _stages(cells, out)
     return Section("Cells from elsewhere", parts)
 
 
-def _table(predictions: Sequence[Predicted]) -> Html:
+def _table(asked: Mapping[str, Sequence[Predicted]], own: Mapping[str, Tested]) -> Html:
+    """A row for every prediction, below one for the test cells of the folds that were asked."""
     heads = ["Cells", "Stain", "Images", "Unreadable", "Unfamiliar", "Off the curve", "Borderline"]
-    heads += ["Right", "Macro-F", "τ"]
+    heads += ["Right", whole("Macro-F"), "τ"]
     rows = []
-    for run in {one.run.title: one.run for one in predictions}.values():
-        own = [one for one in predictions if one.run is run]
-        true, answers = _tested(run, np.concatenate([one.same for one in own]))
+    for by, predictions in asked.items():
+        run, home = predictions[0].run, own[by]
+        beside = np.any([in_both(home, cells) for cells in predictions], axis=0)
         rows.append(
-            [f"test cells of {run.title}", "as they are", f"{len(true):,}", "–", _percent(_unfamiliar_share(run))]
-            + ["–", "–", *_scores(true, answers), "–"]
-        )
-        for cells in own:
-            tau, shared = _tau(cells), cells.same >= 0
-            flags = [
-                _percent(float(cells.flags[name].mean())) if len(shared) else "–"
-                for name in ("unfamiliar", "off_curve", "borderline")
+            [f"test cells of {by}", whole("as they are"), f"{len(home.true):,}", "–"]
+            + [percent(home.flags[name]) for name in _SHOWN]
+            + [
+                *_scores(home.true[beside], home.predicted[beside]),
+                _taus(home, list(run.ordered.items()), run.taxonomy),
             ]
+        )
+        for cells in predictions:
+            shared = cells.same >= 0
             rows.append(
                 [
-                    cells.title,
-                    "as they are" if _stain(cells) == "none" else "brought to the run's",
+                    cells.title + (f", by {cells.asked}" if cells.asked else ""),
+                    whole("as they are") if _stain(cells) == "none" else "brought to the run's",
                     *(f"{cells.about[name]:,}" for name in ("images", "unreadable")),
-                    *flags,
+                    *(percent(float(cells.flags[name].mean())) if len(shared) else "–" for name in _SHOWN),
                     *_scores(cells.same[shared], cells.predicted[shared]),
-                    ", ".join(number(one.tau, 2) for one in tau.values()) or "–",
+                    _taus(cells, cells.lineages, cells.known),
                 ]
             )
+    several = [len(cells.folds) > 1 for of in asked.values() for cells in of]
+    judges = "the networks of all folds asked" if all(several) else "the network of the fold that is named"
+    if any(several) and not all(several):
+        judges = "all networks that were asked, of one fold or of several"
     return table(
         heads,
         rows,
         caption="Unfamiliar: farther from the training cells than 99 % of the validation cells; off the curve: "
         "likewise from the curve of their lineage; borderline: between two adjacent stages. Right and macro-F: of "
-        "cells of the classes that both have; test cells each by the one network that had not seen it, others by the "
-        "networks of all folds asked. τ: Kendall's tau-b of t and the labelled stage, by lineage. Shares are of all "
-        "readable cells.",
+        "cells of the classes that both have. Test cells are judged each by the one network that had not seen it, "
+        f"others by {judges}. τ: Kendall's tau-b of t and the labelled stage, by lineage, over whichever of its stages "
+        "there are: compare it between rows of the same stages. Shares are of all readable cells.",
         numbers=2,
     )
-
-
-def _verdict(cells: Predicted) -> Html:
-    """Whether to trust the model on these cells, in words, with the reasons."""
-    n = len(cells.predicted)
-    if not n:
-        return words("None of these images could be read.", "notice")
-    against: list[str] = []
-    known: list[str] = []
-    settled = True
-    share = float(cells.flags["unfamiliar"].mean())
-    said = f"{_percent(share)} of the cells are unlike those that it was trained with."
-    (against if share > UNFAMILIAR else known).append(said)
-    right, shared = _right(cells), int((cells.same >= 0).sum())
-    if right is not None:
-        low, high = (float(end) for end in wilson(right * shared, shared))
-        said = (
-            f"Of {shared:,} cells of classes that it knows it names {_percent(right)} rightly (95 % interval "
-            f"{100 * low:.0f} to {100 * high:.0f} %); "
-        )
-        true, answers = _tested(cells.run, cells.same)
-        if len(true):
-            own = float((true == answers).mean())
-            settled = low >= own - LOSS
-            said += f"of its own test cells of these classes, {_percent(own)}."
-            (against if high < own - LOSS else known).append(said)
-        else:
-            settled = False
-            known.append(said + "it was tested with none of these classes.")
-    for line, order in _tau(cells).items():
-        if order.taken < ENOUGH:
-            continue
-        said = (
-            f"Of {order.labelled:,} cells labelled {' < '.join(order.stages)} it takes {order.taken:,} for {line} "
-            f"cells; its t orders these with a Kendall's tau of {order.tau:.2f} (1: as labelled, 0: by chance)."
-        )
-        (against if order.tau < TAU else known).append(said)
-    strange = (cells.true >= 0) & (cells.same < 0)
-    if strange.any():
-        names = enumerated([cells.known.titles[c].lower() for c in np.unique(cells.true[strange])])
-        said = (
-            f"It knows no class called {names}, and must name another one for {int(strange.sum()):,} of the cells. "
-            "Classes are the same where their titles are."
-        )
-        (against if strange.sum() > STRANGE * (cells.true >= 0).sum() else known).append(said)
-    title = cells.run.title
-    if against:
-        head = words(f"Do not trust {title} on these cells.", "notice")
-    elif right is None:
-        head = words(
-            f"Nothing speaks against {title} on these cells, but none has a label that it knows: whether it is right, "
-            "nobody can tell. Label a few hundred of them, and predict again with --labels."
-        )
-    elif not settled:
-        head = words(f"Too few of these cells are labelled to tell whether {title} may be trusted on them.")
-    else:
-        head = words(f"Nothing speaks against {title} on these cells.")
-    return Html(head + "\n" + listing(against + known))
 
 
 def _classes(cells: Predicted) -> Html:
@@ -155,11 +98,11 @@ def _classes(cells: Predicted) -> Html:
         rows.append(
             [
                 dot(cells.known.colours[c], cells.known.titles[c]),
-                ", ".join(f"{taxonomy.titles[i]} {_percent(answers[i] / own.sum())}" for i in most),
+                Html(", ".join(whole(f"{taxonomy.titles[i]} {percent(answers[i] / own.sum())}") for i in most)),
                 f"{own.sum():,}",
-                "unknown to it" if meant < 0 else f"{_percent(answers[meant] / own.sum())}",
+                "unknown to it" if meant < 0 else f"{percent(answers[meant] / own.sum())}",
                 "–" if meant < 0 else f"{100 * low:.0f} to {100 * high:.0f}",
-                _percent(float(cells.flags["unfamiliar"][own].mean())),
+                percent(float(cells.flags["unfamiliar"][own].mean())),
             ]
         )
     heads = ["Labelled", "Named most often", "Cells", "Right", "95 % interval", "Unfamiliar"]
@@ -175,19 +118,13 @@ def _stages(cells: Predicted, out: Path) -> list[Html]:
     lines = {name: members for name, members in home.items() if len(members) > 1}
     if not lines:
         return []
-    fitted = [fold.curves for fold in cells.run.folds]
     targets, boundaries = {}, {}
-    read_by = "own" if "t_own" in cells.run.folds[0].embeddings else "line"
+    read_by = "own" if "t_own" in cells.folds[0].embeddings else "line"
     for line, members in lines.items():
-        changes = [one.get(f"boundaries_{read_by}_{line}", np.zeros(0)) for one in fitted]
-        boundaries[line] = np.mean(changes, axis=0)
-        place_of = dict(
-            zip(
-                (cells.run.taxonomy.classes[c] for c in cells.run.ordered[line]),
-                np.mean([one[f"targets_{line}"] for one in fitted], axis=0),
-                strict=True,
-            )
-        )
+        changes, places = (mean_over(cells.folds, name) for name in (f"boundaries_{read_by}_{line}", f"targets_{line}"))
+        boundaries[line] = np.zeros(0) if changes is None else changes
+        codes = [cells.run.taxonomy.classes[c] for c in cells.run.ordered[line]]
+        place_of = {} if places is None else dict(zip(codes, places, strict=False))
         targets[line] = np.array(
             [place_of.get(cells.namesakes.get(cells.known.classes[c], ""), np.nan) for c in members]
         )
@@ -219,65 +156,16 @@ def _in_line(cells: Predicted, lines: dict[str, list[int]]) -> np.ndarray:
     return np.array([home.get(int(c), None) == line for c, line in zip(cells.true, cells.lineage, strict=True)], bool)
 
 
-@dataclass(frozen=True)
-class _Order:
-    """How t orders the labelled stages of a lineage."""
-
-    tau: float
-    stages: list[str]
-    labelled: int
-    taken: int
-
-
-def _tau(cells: Predicted) -> dict[str, _Order]:
-    """By lineage of the run; only where tau is defined."""
-    found, stage = {}, cells.known.stage()
-    for name, members in cells.lineages:
-        labelled = np.isin(cells.true, members)
-        rows = labelled & (cells.lineage == name) & np.isfinite(cells.raw_t)
-        tau = kendall_tau(cells.raw_t[rows], stage[cells.true[rows]])
-        if tau is not None:
-            here = set(cells.true[rows].tolist())
-            codes = [cells.known.classes[c] for c in members if c in here]
-            found[name] = _Order(tau, codes, int(labelled.sum()), int(rows.sum()))
-    return found
-
-
-def _tested(run: Run, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted classes of a run's own test cells, of those classes that other cells have, too."""
-    true = run.together("true")
-    asked = np.isin(true, same) if (same >= 0).any() else np.ones(len(true), bool)
-    return true[asked], run.together("predicted")[asked]
+def _taus(cells: Predicted | Tested, lines: list[tuple[str, list[int]]], known: Taxonomy) -> str:
+    return ", ".join(number(one.tau, 2) for one in orders(cells, lines, known).values()) or "–"
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray) -> list[str]:
     """Share of right answers, and mean F1 of the classes that are there."""
     if not len(true):
         return ["–", "–"]
-    return [_percent(float((true == predicted).mean())), number(macro_f1_at_support(true, predicted, support=1) or 0.0)]
-
-
-def _right(cells: Predicted) -> float | None:
-    """Share of cells named rightly among those of classes that the run knows; None without such cells."""
-    shared = cells.same >= 0
-    return float((cells.same == cells.predicted)[shared].mean()) if shared.any() else None
-
-
-def _unfamiliar_share(run: Run) -> float:
-    """Share of a run's own test cells that it would call unfamiliar."""
-    found = []
-    for fold in run.folds:
-        parts = (fold.embeddings["embeddings"][fold.embeddings["part"] == k] for k in (TRAINING, VALIDATION, TEST))
-        training, validation, test = parts
-        kept = thin(training)
-        found.append(distance_to(kept, test) > limit_of(distance_to(kept, thin(validation))))
-    return float(np.concatenate(found).mean())
+    return [percent(float((true == predicted).mean())), number(macro_f1_at_support(true, predicted, support=1) or 0.0)]
 
 
 def _stain(cells: Predicted) -> str:
     return str(cells.about.get("options", {}).get("stain", "none"))
-
-
-def _percent(share: float) -> str:
-    # The space does not break.
-    return f"{100 * share:.{1 if share < 0.1 or 0.99 < share < 1 else 0}f}\u00a0%"

@@ -83,8 +83,8 @@ def traversal(
         alt = f"{run.title}: for {', '.join(strips)} a strip of cells in the order of the model's t ({names})."
         curve = "the method's own curve" if "t_own" in run.folds[0].embeddings else "a line fitted afterwards"
         says = (
-            f"t along {curve}. Frames: the labelled class, or the predicted one where the model knows no such class, "
-            "or there is no label. Cells are pictured as they are."
+            f"t along {curve}, of the lineage that was predicted. Frames: the labelled class, or the predicted one "
+            "where the model knows no such class, or there is no label. Cells are pictured as they are."
         )
         parts += [] if run.alone else [subtitle(run.title)]
         parts.append(figure(path, alt=alt, caption=says))

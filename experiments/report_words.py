@@ -31,6 +31,15 @@ def enumerated(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def percent(share: float) -> str:
+    r"""A share as it is printed; the space does not break.
+
+    >>> percent(0.123), percent(0.0123), percent(0.995), percent(1.0)
+    ('12\xa0%', '1.2\xa0%', '99.5\xa0%', '100\xa0%')
+    """
+    return f"{100 * share:.{1 if share < 0.1 or 0.99 < share < 1 else 0}f}\u00a0%"
+
+
 def without_runs(
     heads: Sequence[str], rows: Sequence[Sequence[str]], runs: Sequence[Run]
 ) -> tuple[list[str], list[list[str]]]:

@@ -1,6 +1,7 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
 import contextlib
+import io
 import logging
 import signal
 import sys
@@ -78,8 +79,12 @@ class _AboveTheBar(logging.Handler):
 def leave(main: Callable[[], None]) -> None:
     """Run a command and turn its end into an exit code.
 
-    0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved.
+    0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved. What a screen cannot show,
+    as names of files that are not UTF-8, is shown by its code with a backslash, and stops nothing.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     log, handler = logging.getLogger("smrjax"), _AboveTheBar()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -91,7 +96,8 @@ def leave(main: Callable[[], None]) -> None:
             warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)
             main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Names of files may have line breaks.
+        print("error:", *str(error).splitlines(), file=sys.stderr)
         raise SystemExit(2) from None
     except Interrupted as stop:
         print(f"stopped; go on with: {stop}", file=sys.stderr)

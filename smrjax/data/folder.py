@@ -6,8 +6,9 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from smrjax.errors import InputError
 
@@ -72,10 +73,14 @@ def read_folder(path: str | Path, *, classes: Sequence[str] | None = None) -> tu
 
 
 def find_images(folder: str) -> list[str]:
-    """Paths of all images below a folder, sorted; links are followed, and no folder is entered twice."""
+    """Paths of all images below a folder, sorted; links are followed, and no folder is entered twice.
+
+    Raises:
+        InputError: for a folder that cannot be listed: whatever is in it would be missing, and nobody told.
+    """
     found: list[str] = []
     entered: set[str] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
+    for where, folders, files in os.walk(folder, followlinks=True, onerror=partial(_cannot_be_listed, folder)):
         real = os.path.realpath(where)
         if real in entered:
             folders.clear()
@@ -84,6 +89,11 @@ def find_images(folder: str) -> list[str]:
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         found += [os.path.join(where, name) for name in files if is_image(name)]
     return sorted(found)
+
+
+def _cannot_be_listed(folder: str | Path, error: OSError) -> NoReturn:
+    where = error.filename or folder
+    raise InputError(f"{where}: cannot be listed ({error.strerror}); check its permissions") from None
 
 
 def is_image(name: str) -> bool:
@@ -134,12 +144,11 @@ def plain(path: str) -> str:
 def _read_class_folders(folder: Path) -> list[Record]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        classes = [entry for entry in entries if entry.is_dir() and entry.name != "__MACOSX"]
     except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+        _cannot_be_listed(folder, error)
     records = []
-    for entry in entries:
-        if not entry.is_dir() or entry.name == "__MACOSX":
-            continue
+    for entry in classes:
         images = find_images(str(entry))
         if not images and any(name for _, _, files in os.walk(entry) for name in files if name[0] != "."):
             raise InputError(f"{entry}: has files, but no images ({', '.join(SUFFIXES)}); convert or move them")
@@ -167,7 +176,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
         Rows by name of the column, names in lower case and stripped, as the values are.
 
     Raises:
-        InputError: if it cannot be read, or has no rows.
+        InputError: if it cannot be read, has no rows, or a row has fewer or more cells than the header, beyond which
+            only empty ones are passed over.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -179,13 +189,20 @@ def read_table(path: Path) -> list[dict[str, str]]:
     header = lines[0] if lines else ""
     delimiter = max(",;\t", key=header.count)
     try:
-        rows = list(csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True))
+        head, *rows = [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row] or [[]]
     except csv.Error as error:
         raise InputError(f"{path}: is not a CSV file ({error})") from None
     if not rows:
         raise InputError(f"{path}: has no rows; write path,label in the first line and one line a cell")
-    columns = {(name or "").strip().lower(): name for name in rows[0] if name is not None}
-    return [{clean: (row[name] or "").strip() for clean, name in columns.items()} for row in rows]
+    for number, row in enumerate(rows, start=2):
+        # A cell too few or too many is a delimiter forgotten, or one within a name: what follows it is out of place.
+        if len(row) < len(head) or any(map(str.strip, row[len(head) :])):
+            raise InputError(
+                f"{path}, row {number}: has {len(row)} cells, and the header {len(head)}; write every cell, empty ones "
+                f'too, and those with a {delimiter!r} in them in "quotes"'
+            )
+    columns = [name.strip().lower() for name in head]
+    return [dict(zip(columns, map(str.strip, row), strict=False)) for row in rows]
 
 
 def check_listed_once(names: Sequence[str], path: Path) -> None:

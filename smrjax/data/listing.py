@@ -39,7 +39,9 @@ def list_pictures(sources: Sequence[str], *, classes: Sequence[str] = ()) -> lis
             class, and counted with the images of the folder above that. None by default.
 
     Raises:
-        InputError: for a source that is not there or names no image, or a manifest that is not as described.
+        InputError: for a source that is not there or names no image, a manifest that is not as described, or a folder
+            that cannot be listed. An image that cannot be read is a row with a reason; the images of such a folder
+            would be no rows at all, and counts would be short of them without a word.
     """
     found: dict[str, Picture] = {}
     for source in sources:

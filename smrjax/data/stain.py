@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,23 @@ class StainStatistics:
 
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
+
+
+def statistics_of(stored: Any) -> StainStatistics:
+    """The inverse of `dataclasses.asdict`, after a file.
+
+    Raises:
+        ValueError: if they are no such statistics; TypeError or KeyError likewise.
+
+    Example:
+        >>> statistics_of({"mean": [60, 10, -8], "deviation": [12, 5, 6]})
+        StainStatistics(mean=(60.0, 10.0, -8.0), deviation=(12.0, 5.0, 6.0))
+    """
+    values = np.array([stored["mean"], stored["deviation"]], np.float64)
+    if values.shape != (2, 3) or not np.isfinite(values).all() or (values[1] <= 0).any():
+        raise ValueError(f"colours of mean {stored['mean']} and deviation {stored['deviation']}")
+    mean, deviation = values.tolist()
+    return StainStatistics(tuple(mean), tuple(deviation))
 
 
 def stain_statistics(images: np.ndarray) -> StainStatistics:

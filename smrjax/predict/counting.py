@@ -10,6 +10,7 @@ import numpy as np
 from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.wilson import cells_needed
 from smrjax.files import atomic
+from smrjax.predict.model import WARNING
 from smrjax.taxonomy import Taxonomy, left_ratios
 
 #: The group of all cells together, beside those of the slides where these are several.
@@ -49,7 +50,8 @@ def write_counts(path: Path, counts: Mapping[str, DifferentialCount], taxonomy: 
     """One row a group and class: cells, shares with their intervals, and how many cells would settle the share.
 
     Columns: group, class, count, total, share, low, high, corrected, corrected_low, corrected_high, cells_needed: of
-    which half the interval of ``share`` would be no wider than ``within``.
+    which half the interval of ``share`` would be no wider than ``within``; and note, the `WARNING`: in every row, since
+    rows are what is carried on into other tables.
     """
 
     def rows() -> Iterable[list[Any]]:
@@ -57,16 +59,16 @@ def write_counts(path: Path, counts: Mapping[str, DifferentialCount], taxonomy: 
             for i, code in enumerate(taxonomy.classes):
                 shares = [float(getattr(one, name)[i]) for name in SHARES]
                 needed = cells_needed(shares[0], half_width=within) if np.isfinite(shares[0]) else ""
-                yield [group, code, int(one.counts[i]), one.total, *map(_number, shares), needed]
+                yield [group, code, int(one.counts[i]), one.total, *map(_number, shares), needed, WARNING]
 
-    _write(path, ["group", "class", "count", "total", *SHARES, "cells_needed"], rows())
+    _write(path, ["group", "class", "count", "total", *SHARES, "cells_needed", "note"], rows())
 
 
 def write_ratios(path: Path, counts: Mapping[str, DifferentialCount], taxonomy: Taxonomy) -> None:
     """One row a group and ratio of the taxonomy, as myeloid to erythroid; an end beyond every bound is empty.
 
     Columns: group, ratio, classes_over, classes_under, over, under, value, low, high, corrected, corrected_low,
-    corrected_high.
+    corrected_high, note.
     """
 
     def rows() -> Iterable[list[Any]]:
@@ -76,9 +78,9 @@ def write_ratios(path: Path, counts: Mapping[str, DifferentialCount], taxonomy: 
             for asked in ratios:
                 found = ratio(one, [place(code) for code in asked.over], [place(code) for code in asked.under])
                 numbers = (_number(found[name]) for name in RATIO)
-                yield [group, asked.name, "+".join(asked.over), "+".join(asked.under), *numbers]
+                yield [group, asked.name, "+".join(asked.over), "+".join(asked.under), *numbers, WARNING]
 
-    _write(path, ["group", "ratio", "classes_over", "classes_under", *RATIO], rows())
+    _write(path, ["group", "ratio", "classes_over", "classes_under", *RATIO, "note"], rows())
 
 
 def _number(value: float | int | None) -> str:

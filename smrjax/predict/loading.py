@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from smrjax.data.stain import StainStatistics
+from smrjax.data.stain import statistics_of
 from smrjax.errors import InputError
 from smrjax.evaluate.svm_model import load_model as load_svm
 from smrjax.files import read_arrays, read_flat, read_json
+from smrjax.predict.checks import check_members, check_targets
 from smrjax.predict.model import Judged, Member, Model
 from smrjax.predict.program import OWN, SHARED, read_programs
 from smrjax.predict.reader import Reader
@@ -45,11 +46,12 @@ def load_model(path: str | Path) -> Model:
     about = read_json(folder / MODEL)
     _check_format(folder / MODEL, about)
     try:
-        folds, size = sorted(map(int, about["folds"])), int(about["images"]["size"])
+        folds, size = _folds(about["folds"]), int(about["images"]["size"])
         _check_files(folder, about["files"], folds)
-        taxonomy = from_json(about["taxonomy"])
+        taxonomy = _taxonomy(about["taxonomy"])
         severity, stain = about["severity"], about["stain"]
         members = tuple(_member(folder, fold, taxonomy, about["files"]) for fold in folds)
+        check_members(members, taxonomy)
         networks, dimensions = [member.variables for member in members], members[0].reader.training.shape[1]
         shared, own = read_programs(folder, networks, size=size, dimensions=dimensions)
         return Model(
@@ -58,14 +60,16 @@ def load_model(path: str | Path) -> Model:
             taxonomy=taxonomy,
             image_size=size,
             severity=None if severity is None else _severity(severity, len(taxonomy.classes)),
-            stain=None if stain is None else StainStatistics(tuple(stain["mean"]), tuple(stain["deviation"])),
+            stain=None if stain is None else statistics_of(stain),
             members=members,
             shared=shared,
             own=own,
         )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        # Some reasons, as those of shapes that cannot be multiplied, come in several lines.
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{folder}: its {MODEL} and its files do not fit together ({error}); export it again"
+            f"{folder}: its {MODEL} and its files do not fit together ({reason}); export it again"
         ) from None
 
 
@@ -83,6 +87,21 @@ def _check_format(path: Path, about: Any) -> None:
             f"{path}: is of format {about['format']}, and this version of smrjax reads {FORMAT}; export the run again, "
             "or use the version that wrote it"
         )
+
+
+def _folds(stored: Any) -> list[int]:
+    """Numbers of the folds, ascending."""
+    folds = sorted(map(int, stored))
+    if not folds or len(set(folds)) < len(folds):
+        raise ValueError(f"folds {folds}")
+    return folds
+
+
+def _taxonomy(stored: Any) -> Taxonomy:
+    try:
+        return from_json(stored)
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_files(folder: Path, digests: dict[str, str], folds: Sequence[int]) -> None:
@@ -107,17 +126,16 @@ def _member(folder: Path, fold: int, taxonomy: Taxonomy, digests: dict[str, str]
     curves, training, tested = (read_flat(own / f"{name}.npz") for name in ("curves", "training", "tested"))
     reducer = read_arrays(own / "reducer.npz") if f"fold_{fold}/reducer.npz" in digests else {}
     here = [name for name in sorted(names) if f"control_{name}" in curves]
+    check_targets(curves, taxonomy)
     reader = Reader(
         svm=load_svm(own / "svm.npz"),
         n_classes=len(taxonomy.classes),
         curves={name: curves[f"control_{name}"] for name in here},
         reducer=reducer,
         training=training["embeddings"],
-        unfamiliar=float(training["limit"]),
-        off_curve={name: float(curves[f"limit_{name}"]) for name in here},
+        unfamiliar=float(training["limit"].item()),
+        off_curve={name: float(curves[f"limit_{name}"].item()) for name in here},
     )
-    if reader.training.shape[1] != reader.svm.support_vectors.shape[1]:
-        raise ValueError(f"embeddings of {reader.training.shape[1]} dimensions, and an SVM of others")
     return Member(fold, read_flat(own / "variables.npz"), reader, Judged(**tested))
 
 
@@ -125,4 +143,6 @@ def _severity(stored: Any, classes: int) -> np.ndarray:
     severity = np.array(stored, np.float64)
     if severity.shape != (classes, classes):
         raise ValueError(f"severities {severity.shape} of {classes} classes")
+    if not np.isfinite(severity).all():
+        raise ValueError("severities are not finite")
     return severity

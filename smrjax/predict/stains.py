@@ -1,6 +1,7 @@
 """Another laboratory's colours: the images of each slide or folder brought to those that a run has learnt from."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from smrjax.data.listing import Picture
 from smrjax.data.reading import read_images
-from smrjax.data.stain import StainStatistics, normalise_stain, stain_statistics
+from smrjax.data.stain import StainStatistics, normalise_stain, stain_statistics, statistics_of
 from smrjax.errors import InputError
 from smrjax.files import read_json, write_json
 
@@ -30,34 +31,73 @@ def read_stain(run: Path) -> StainStatistics | None:
     if not (run / "stain.json").exists():
         return None
     try:
-        stored = read_json(run / "stain.json")
-        return StainStatistics(tuple(stored["mean"]), tuple(stored["deviation"]))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{run}/stain.json: lacks {error}; --resume the run") from None
+        return statistics_of(read_json(run / "stain.json"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{run}/stain.json: holds no colours ({error}); take it away, and --resume the run") from None
 
 
-def group_stains(pictures: Sequence[Picture], *, size: int, batch: int) -> dict[str, StainStatistics]:
-    """Colours of every slide or folder, from `SAMPLE` of its images; a group without a readable one is left out.
+def samples(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:
+    """Of every slide or folder, the `SAMPLE` images, or as many as there are, that tell its colours."""
+    groups: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        groups.setdefault(picture.group, []).append(picture)
+    return {group: [own[i] for i in _spread(len(own))] for group, own in groups.items()}
+
+
+def group_stains(
+    pictures: Sequence[Picture],
+    *,
+    size: int,
+    batch: int,
+    kept: Path | None = None,
+    on_images: Callable[[int], object] = lambda count: None,
+) -> dict[str, StainStatistics]:
+    """Colours of every slide or folder, from `samples` of its images; a group without a readable one is left out.
 
     Args:
         pictures: All images.
         size: Pixels a side.
         batch: Images at a time.
+        kept: File of the groups that are done, also where ``on_images`` raises, from which a later call goes on.
+        on_images: Called with the number of images done since the last call.
+
+    Raises:
+        InputError: if the file is damaged, or cannot be written.
     """
-    rows: dict[str, list[int]] = {}
-    for row, picture in enumerate(pictures):
-        rows.setdefault(picture.group, []).append(row)
-    found = {}
-    for group, own in rows.items():
-        paths = [pictures[own[i]].path for i in _spread(len(own))]
-        parts = [
-            images[: len(words)][[not word for word in words]]
-            for images, words in read_images(paths, size=size, batch=min(batch, len(paths)))
-        ]
-        readable = np.concatenate(parts)
-        if len(readable):
-            found[group] = stain_statistics(readable)
-    return found
+    found = _read_kept(kept) if kept and kept.exists() else {}
+    try:
+        for group, some in samples(pictures).items():
+            if group in found:
+                on_images(len(some))
+            else:
+                found[group] = _stain_of([picture.path for picture in some], size, batch, on_images)
+    finally:
+        if kept:
+            write_json(kept, {group: stain and asdict(stain) for group, stain in found.items()})
+    return {group: stain for group, stain in found.items() if stain is not None}
+
+
+def _stain_of(
+    paths: Sequence[str], size: int, batch: int, on_images: Callable[[int], object]
+) -> StainStatistics | None:
+    """Of image files; None where none can be read."""
+    parts = []
+    # Closed at once where the caller stops: its threads would read on.
+    with closing(read_images(paths, size=size, batch=min(batch, len(paths)))) as batches:
+        for images, words in batches:
+            parts.append(images[: len(words)][[not word for word in words]])
+            on_images(len(words))
+    readable = np.concatenate(parts)
+    return stain_statistics(readable) if len(readable) else None
+
+
+def _read_kept(path: Path) -> dict[str, StainStatistics | None]:
+    try:
+        return {group: stain and statistics_of(stain) for group, stain in read_json(path).items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: holds no colours of slides ({error}); take it away, and they are read anew"
+        ) from None
 
 
 def recolour(

@@ -9,6 +9,7 @@ import numpy as np
 from smrjax.data.listing import Picture
 from smrjax.files import atomic
 from smrjax.predict.answers import Answers
+from smrjax.predict.model import WARNING
 from smrjax.taxonomy import Taxonomy
 
 #: Columns of numbers, of `Answers` attributes.
@@ -22,6 +23,7 @@ def to_table(pictures: Sequence[Picture], reasons: Sequence[str], answers: Answe
     Columns: path, group, true (null where unknown), predicted, second, p_CODE of every class, lineage, t, raw_t,
     distance, off_curve_ratio, unfamiliar_ratio, borderline, off_curve, unfamiliar, unreadable, reason. What is not
     known is null: maturity outside of lineages with a curve, all answers of an unreadable image, the reason of others.
+    Its metadata, which Parquet keeps, have the `WARNING`.
 
     Args:
         pictures: N of them.
@@ -66,33 +68,43 @@ def to_table(pictures: Sequence[Picture], reasons: Sequence[str], answers: Answe
     columns |= {name: column(getattr(answers, name), pyarrow.float32()) for name in NUMBERS}
     columns |= {name: column(getattr(answers, name), pyarrow.bool_()) for name in FLAGS}
     columns |= {"unreadable": pyarrow.array(~good), "reason": words(reasons)}
-    return pyarrow.table(columns)
+    return pyarrow.table(columns, metadata={"warning": WARNING})
 
 
 def write_part(path: Path, table: Any) -> None:
     """Write one table as Parquet, atomically."""
     from pyarrow import parquet
 
-    with atomic(path) as temporary:
-        parquet.write_table(table, temporary)
+    # Files are opened here, and below: pyarrow takes no names that are not UTF-8.
+    with atomic(path) as temporary, open(temporary, "wb") as out:
+        parquet.write_table(table, out)
 
 
 def join_parts(parts: Sequence[Path], stem: Path) -> None:
     """Write ``stem.parquet`` and ``stem.csv`` from parts in their order, a part in memory at a time."""
     from pyarrow import csv, parquet
 
-    schema = parquet.read_schema(parts[0])
-    with atomic(stem.with_suffix(".parquet")) as columns, atomic(stem.with_suffix(".csv")) as rows:
-        with parquet.ParquetWriter(columns, schema) as one, csv.CSVWriter(rows, schema) as other:
-            for part in parts:
-                table = parquet.read_table(part)
-                one.write_table(table)
-                other.write_table(table)
+    with open(parts[0], "rb") as first:
+        schema = parquet.read_schema(first)
+    with (
+        atomic(stem.with_suffix(".parquet")) as columns,
+        atomic(stem.with_suffix(".csv")) as rows,
+        open(columns, "wb") as columns_out,
+        open(rows, "wb") as rows_out,
+        parquet.ParquetWriter(columns_out, schema) as one,
+        csv.CSVWriter(rows_out, schema) as other,
+    ):
+        for part in parts:
+            with open(part, "rb") as file:
+                table = parquet.read_table(file)
+            one.write_table(table)
+            other.write_table(table)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Some columns of a Parquet file, nulls as None or NaN."""
     from pyarrow import parquet
 
-    table = parquet.read_table(path, columns=list(names))
+    with open(path, "rb") as file:
+        table = parquet.read_table(file, columns=list(names))
     return {name: table.column(name).to_numpy() for name in names}

@@ -1,16 +1,16 @@
 """Pictures and pages of a run: arrays and files in, PNG, SVG and HTML out. Knows no model."""
 
-from smrjax.report.bars import outcomes_figure, score_bars_figure
 from smrjax.report.baselines import baselines_figure
 from smrjax.report.comparison import comparison_figure
 from smrjax.report.confusion import confusion_figure
 from smrjax.report.contact import contact_sheet
 from smrjax.report.embedding import embedding_figure
 from smrjax.report.explanations import by_outcome, explanations_figure
-from smrjax.report.explorer import explorer, plotly_script
+from smrjax.report.explorer import Scene, explorer, plotly_script
 from smrjax.report.guides import guide_scores_figure, guides_figure
 from smrjax.report.learning import learning_figure
 from smrjax.report.maturity import Readout, maturity_figure
+from smrjax.report.outcomes import outcomes_figure
 from smrjax.report.overlays import write_overlays
 from smrjax.report.rates import lr_range_figure
 from smrjax.report.reliability import Reliability, reliability_figure
@@ -21,6 +21,7 @@ from smrjax.report.truth import true_maturity_figure
 __all__ = [
     "Readout",
     "Reliability",
+    "Scene",
     "Strip",
     "along",
     "baselines_figure",
@@ -40,7 +41,6 @@ __all__ = [
     "outcomes_figure",
     "plotly_script",
     "reliability_figure",
-    "score_bars_figure",
     "strategies_table",
     "traversal_figure",
     "true_maturity_figure",

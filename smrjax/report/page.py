@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ HEAVIEST_SVG = 250_000
 #: A PNG of more bytes is packed smaller: sheets of cells, mostly.
 HEAVIEST_PNG = 300_000
 DOTS = 96  # CSS pixels an inch
+#: On narrow screens a picture shrinks to this share of its width and no further (`--least` of the stylesheet); the box
+#: of one that then fits on the narrowest never scrolls, and is no stop for the tabulator key.
+LEAST, NARROWEST = 0.62, 288
+#: Characters of the name of a box that scrolls.
+LONGEST_NAME = 80
 
 
 class Html(str):
@@ -154,6 +160,11 @@ def dot(colour: str, name: str) -> Html:
     return Html(f'<span class="whole">{mark}{escape(first)}</span>{space}{escape(rest)}')
 
 
+def whole(text: str) -> Html:
+    """Words within which no line is broken, not even at a hyphen."""
+    return Html(f'<span class="whole">{escape(text)}</span>')
+
+
 def text_of(value: str) -> str:
     """The value for a place between tags: escaped unless it is `Html`.
 
@@ -200,7 +211,7 @@ def table(
     )
     # The words stay outside of the box that scrolls, where a phone can break them.
     return Html(
-        f'<figure class="table">\n<figcaption>{escape(caption)}</figcaption>\n<div class="scroll" tabindex="0">\n'
+        f'<figure class="table">\n<figcaption>{escape(caption)}</figcaption>\n<div class="scroll"{_scrolls(caption)}>\n'
         f"<table>\n<thead><tr>{line(heads, 'th')}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
     )
 
@@ -224,10 +235,23 @@ def figure(path: str | os.PathLike[str], *, alt: str, caption: str = "") -> Html
     data = base64.b64encode(content).decode()
     shown = (
         f'<img src="data:image/{kind};base64,{data}" alt="{escape(alt, quote=True)}" '
-        f'width="{across}" height="{down}" style="--w:{across}px">'
+        f'width="{across}" height="{down}" style="--w:{across}px;--least:{LEAST}">'
     )
     below = f"\n<figcaption>{text_of(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure>\n<div class="picture" tabindex="0">{shown}</div>{below}\n</figure>')
+    box = _scrolls(alt) if LEAST * across > NARROWEST else ""
+    return Html(f'<figure>\n<div class="picture"{box}>{shown}</div>{below}\n</figure>')
+
+
+def _scrolls(text: str) -> str:
+    """What a box needs that may scroll: the keyboard reaches it, and it is announced by the first words of a text.
+
+    >>> _scrolls("Class by class: mean over folds. And more.")
+    ' tabindex="0" role="region" aria-label="Class by class"'
+    """
+    name = re.split(r"[.:;] ", text, maxsplit=1)[0].rstrip(".:; ")
+    if len(name) > LONGEST_NAME:
+        name = name[:LONGEST_NAME].rsplit(" ", 1)[0] + " …"
+    return f' tabindex="0" role="region" aria-label="{escape(name, quote=True) or "Table"}"'
 
 
 def _svg_size(content: bytes) -> tuple[int, int]:

@@ -67,6 +67,37 @@ def plane_of(points: np.ndarray, curves: Sequence[np.ndarray] = ()) -> Callable[
     return lambda others: (np.asarray(others, np.float64) - centre) @ axes.T
 
 
+def turned_like(points: np.ndarray, labels: np.ndarray, like: np.ndarray, like_labels: np.ndarray) -> np.ndarray:
+    """The rotation or reflection after which the classes lie, one to another, as they do in another picture.
+
+    Orthogonal Procrustes (Schoenemann 1966) of the means of the classes that both have, each set about its own centre;
+    nothing is scaled, so distances stay what they are.
+
+    Args:
+        points: [N, D].
+        labels: Int [N].
+        like: [M, D], the other picture.
+        like_labels: Int [M].
+
+    Returns:
+        [D, D], to be multiplied from the right: ``points @ turned_like(...)``; the identity without common classes.
+
+    >>> points, labels = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]]), np.arange(3)
+    >>> turned_like(points, labels, points[:, ::-1], labels).round().astype(int).tolist()
+    [[0, 1], [1, 0]]
+    """
+    from scipy.linalg import orthogonal_procrustes
+
+    shared = np.intersect1d(labels, like_labels)
+    if not len(shared):
+        return np.eye(points.shape[1])
+    own, other = (
+        np.stack([places[of == c].mean(axis=0) for c in shared])
+        for places, of in ((points, labels), (like, like_labels))
+    )
+    return orthogonal_procrustes(own - own.mean(axis=0), other - other.mean(axis=0))[0]
+
+
 def umap_plane(points: np.ndarray, *, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
     """The plane of UMAP (McInnes et al. 2018), and the way of other points into it.
 

@@ -23,9 +23,17 @@ def from_json(stored: Any) -> Taxonomy:
     try:
         return Taxonomy(
             name=str(stored["name"]),
-            lineages=tuple(Lineage(line["name"], tuple(line["classes"])) for line in stored["lineages"]),
-            ratios=tuple(Ratio(one["name"], tuple(one["over"]), tuple(one["under"])) for one in stored["ratios"]),
-            **{name: tuple(stored[name]) for name in ("classes", "colours", "titles", "artefacts")},
+            lineages=tuple(Lineage(str(line["name"]), _words(line["classes"])) for line in stored["lineages"]),
+            ratios=tuple(
+                Ratio(str(one["name"]), _words(one["over"]), _words(one["under"])) for one in stored["ratios"]
+            ),
+            **{name: _words(stored[name]) for name in ("classes", "colours", "titles", "artefacts")},
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"a stored taxonomy lacks {error}, or is none; it is of another version") from None
+
+
+def _words(stored: Any) -> tuple[str, ...]:
+    if not isinstance(stored, list | tuple) or not all(isinstance(word, str) for word in stored):
+        raise TypeError(f"words where it has {str(stored)[:40]!r}")
+    return tuple(stored)

@@ -1,6 +1,7 @@
 import csv
 import io
 import os
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -137,6 +138,47 @@ def test_delimiters_of_spreadsheets_and_a_byte_order_mark(tmp_path, delimiter):
     assert len(read_folder(manifest(tmp_path, text))[0]) == 2
 
 
+def test_empty_cells_beyond_the_header_are_those_of_a_spreadsheet(tmp_path):
+    """And so are empty lines, and columns without a name."""
+    path = manifest(tmp_path, 'path,label,,\na.png,X,,,, \n\nb.png,"Y, Z",,\n')
+    assert [(record.name, record.label) for record in read_folder(path)[0]] == [("a.png", "X"), ("b.png", "Y, Z")]
+
+
+def cannot_list(monkeypatch, folder, message="Permission denied"):
+    """As for a user who may not, whom a superuser's tests cannot play."""
+    real = os.scandir
+
+    def refuse(path):
+        if os.fspath(path) == str(folder):
+            raise PermissionError(13, message, str(folder))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+@pytest.mark.parametrize("name", ["A", "A/deep", "A/deep/er"])
+def test_folders_that_cannot_be_listed_are_refused(tmp_path, monkeypatch, name):
+    """Also where others have images: their cells would be missing without a word."""
+    touch(tmp_path, "A/1.png", "A/deep/2.png", "A/deep/er/3.png", "B/1.png")
+    assert len(read_folder(tmp_path)[0]) == 4
+    cannot_list(monkeypatch, tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: cannot be listed \(Permission denied\)"):
+        read_folder(tmp_path)
+
+
+def test_a_folder_that_vanishes_while_it_is_listed(tmp_path, monkeypatch):
+    touch(tmp_path, "A/deep/1.png", "B/1.png")
+    real = os.path.realpath
+
+    def take_away(path):
+        shutil.rmtree(tmp_path / "A" / "deep", ignore_errors=True)
+        return real(path)
+
+    monkeypatch.setattr(os.path, "realpath", take_away)
+    with pytest.raises(InputError, match=r"A/deep: cannot be listed \(No such file"):
+        read_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -145,7 +187,10 @@ def test_delimiters_of_spreadsheets_and_a_byte_order_mark(tmp_path, delimiter):
         ("file,label\na.png,X\n", "has no column path"),
         ("path,class\na.png,X\n", "has no column label"),
         ("path,label\na.png,X\nb.png,\n", "row 3: no label"),
-        ("path,label\na.png,X\nb.png\n", "row 3: no label"),
+        ("path,label\na.png,X\nb.png\n", "row 3: has 1 cells, and the header 2"),
+        ("path,label\na.png,X\nb, c.png,Y\n", "row 3: has 3 cells, and the header 2; .* those with a ',' in them"),
+        ("path;label;slide\na.png;X;1\nb.png;Y\n", "row 3: has 2 cells, and the header 3"),
+        ("path\na.png,X\n", "row 2: has 2 cells, and the header 1"),
         ("path,label\n,X\n", "row 2: no path"),
         ("path,label,slide\na.png,X,1\nb.png,Y,\n", "row 3: no slide"),
         ("path,label\na.png,X\nz.png,Y\n", "row 3: there is no file .*z.png"),

@@ -91,6 +91,8 @@ BAD = {
     "no path in a row": (["hole.csv"], "hole.csv, row 3: no path"),
     "no slide in a row": (["slide.csv"], "slide.csv, row 2: no slide"),
     "twice": (["twice.csv"], "a.png is listed 2 times"),
+    "a comma in a name": (["comma.csv"], "comma.csv, row 3: has 3 cells, and the header 2"),
+    "a cell too few": (["few.csv"], "few.csv, row 2: has 2 cells, and the header 3"),
     "not text": (["latin.csv"], "UTF-8"),
     "no such manifest": (["none.csv"], "none.csv: cannot be read"),
 }
@@ -105,6 +107,8 @@ def test_bad_input_is_said_in_one_line(case, here):
         ("hole.csv", "path,slide\na.png,S\n,S\n"),
         ("slide.csv", "path,slide\na.png,\n"),
         ("twice.csv", "path\na.png\na.png\n"),
+        ("comma.csv", "path,slide\na.png,S\nb,c.png,S\n"),
+        ("few.csv", "path,slide,label\na.png,S\n"),
     ):
         (here / name).write_text(text)
     (here / "latin.csv").write_bytes("path\nä.png\n".encode("latin-1"))
@@ -112,6 +116,21 @@ def test_bad_input_is_said_in_one_line(case, here):
     with pytest.raises(InputError, match=expected.replace("*", r"\*")) as error:
         list_pictures(sources)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["slides", "slides/*"])
+def test_folders_that_cannot_be_listed_are_refused(here, monkeypatch, source):
+    """Counts would be short of their cells."""
+    real = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("two"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"slides/two: cannot be listed \(Permission denied\); check"):
+        list_pictures([source])
 
 
 def test_labels_of_folders_leave_manifests_alone(tmp_path, monkeypatch):

@@ -9,7 +9,9 @@ from PIL import Image
 
 from experiments.config import DataOptions
 from experiments.prepare import read_cells
-from smrjax.evaluate import compare_readouts, score_report
+from smrjax.evaluate import calibrate, compare_readouts, fit_svm_at, score_report
+from smrjax.files import write_arrays
+from smrjax.taxonomy.stored import to_json
 
 #: Codes as strangers write them: the second would be a script, were it not escaped.
 CLASSES = ("A", "<script>alert(1)</script>", "C & D", "other")
@@ -117,6 +119,24 @@ def make_run(
             for e in range(2)
         ]
         _write(target / "result.json", {"fold": fold, "scores": scores, "history": history})
+    return folder
+
+
+def make_able(folder: Path) -> Path:
+    """What a prediction needs of a run, too: a network, if only in name, and for every fold a classifier."""
+    config = json.loads((folder / "config.json").read_text())
+    config["train"] |= {"epochs": 0, "normalize": True}
+    names = ("encoder", "embedding_dim", "frozen_stages", "precompute", "bfloat16")
+    config["encoder"] = dict(zip(names, ("densenet_tiny", DIM, 0, False, False), strict=True))
+    config["run"] = {"tta": False, "decision": "likeliest"}
+    _write(folder / "config.json", config)
+    _write(folder / "taxonomy.json", to_json(read_cells(options(Path(config["data"]["data"])), SIZE)[1]))
+    write_arrays(folder / "untrained.npz", {"params": {"w": np.arange(3.0)}, "batch_stats": {}})
+    for fold in folder.glob("fold_*"):
+        with np.load(fold / "embeddings.npz") as arrays:
+            training, validation = ([arrays[k][arrays["part"] == p] for k in ("embeddings", "labels")] for p in (0, 1))
+        machine = calibrate(fit_svm_at(*training, C=1.0, gamma=0.2), *validation)
+        np.savez(fold / "svm.npz", **vars(machine.model))
     return folder
 
 

@@ -68,15 +68,25 @@ def runs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cells():
-    return load("synthetic_marrow", size=16, count=300, progress=False).images[:60]
+def labelled():
+    """Sixty cells in the order in which folders called like their classes are listed: images, and codes."""
+    known = load("synthetic_marrow", size=16, count=300, progress=False)
+    codes = np.array(known.classes)[known.labels[:60]]
+    order = np.argsort(codes, kind="stable")
+    return known.images[:60][order], codes[order]
 
 
 @pytest.fixture(scope="module")
-def slides(cells, tmp_path_factory) -> Path:
+def cells(labelled):
+    return labelled[0]
+
+
+@pytest.fixture(scope="module")
+def slides(labelled, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("images")
-    for i, image in enumerate(cells):
-        Image.fromarray(image).save(folder / f"{i:03}.png")
+    for i, (image, code) in enumerate(zip(*labelled, strict=True)):
+        (folder / code).mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / code / f"{i:03}.png")
     return folder
 
 
@@ -130,17 +140,17 @@ def test_answers_are_those_of_experiments_predict(name, runs, cells, slides, tmp
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_prediction_takes_a_model_for_a_run(name, runs, slides, tmp_path):
-    """The same table on all devices there are, and the same of the test cells and of the run itself."""
+def test_prediction_takes_a_model_for_a_run(name, runs, slides, labelled, tmp_path):
+    """The same table on all devices there are, and the same of labels, the test cells and the run itself."""
     places = {"run": runs / "smr" / name, "model": runs / "models" / name}
-    one, other = (
-        table(tmp_path / key, "--run", str(place), "--images", str(slides), "--stain", "reinhard", "--fold", "0")
-        for key, place in places.items()
-    )
-    assert one == other
+    words = ["--images", str(slides), "--labels", "run", "--stain", "reinhard", "--fold", "0"]
+    one, other = (table(tmp_path / key, "--run", str(place), *words) for key, place in places.items())
+    assert one == other and [row["true"] for row in one] == labelled[1].tolist()
     of_run, of_model = (json.loads((tmp_path / key / "summary.json").read_text()) for key in places)
     for part in ("test_cells", "flags", "labelled"):
         assert of_run[part] == of_model[part]
+    right = np.mean([row["true"] == row["predicted"] for row in one])
+    assert of_model["labelled"]["cells"] == 60 and of_model["labelled"]["accuracy"] == pytest.approx(right)
     for part in ("title", "digest", "folds", "decision"):
         assert of_run["run"][part] == of_model["run"][part]
     assert (tmp_path / "run" / "counts.csv").read_text() == (tmp_path / "model" / "counts.csv").read_text()
@@ -179,7 +189,7 @@ def test_bad_input_is_said_in_one_line(runs, slides, tmp_path, capsys):
     assert "fold 2" in said and "0, 1" in said
 
 
-def test_onnx_is_the_network(runs, cells, tmp_path):
+def test_onnx_is_the_network(runs, tmp_path):
     """By ONNX Runtime, for batches of any size."""
     pytest.importorskip("jax2onnx")
     runtime = pytest.importorskip("onnxruntime")
@@ -188,6 +198,7 @@ def test_onnx_is_the_network(runs, cells, tmp_path):
         call(export, "--run", str(runs / "smr" / name), "--out", str(out), "--fold", "1", "--onnx")
         session = runtime.InferenceSession(out / "fold_1" / "encoder.onnx")
         stored = np.load(runs / "smr" / name / "fold_1" / "embeddings.npz")["embeddings"]
+        cells = load("synthetic_marrow", size=16, count=300, progress=False).images
         for rows in (slice(0, 1), slice(7, 20)):
             (found,) = session.run(None, {"images": cells[rows]})
             np.testing.assert_allclose(found, stored[rows], atol=1e-5)

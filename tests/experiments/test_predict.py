@@ -1,8 +1,12 @@
 """The command line as a laboratory meets it: new images by a finished run, and every kind of bad input."""
 
 import csv
+import io
 import json
+import os
+import shlex
 import shutil
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +20,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from experiments import predict, smr
 from experiments.runtime import leave
 from smrjax.data import load
+from smrjax.predict import stains
 from smrjax.predict.members import load_member
 from smrjax.predict.run import open_run
 from smrjax.train.loop import Interrupted
@@ -141,30 +146,37 @@ def test_nothing_but_bad_images(runs, tmp_path):
     assert row["unreadable"] == "true" and row["predicted"] == row["t"] == ""
 
 
+def stopped_by_ctrl_c(patch, place, name: str, *words: str, times: int) -> None:
+    """A signal of the system as soon as a function has been called so many times."""
+    real, called = getattr(place, name), 0
+
+    def then_ctrl_c(*how, **more):
+        nonlocal called
+        called += 1
+        found = real(*how, **more)
+        if called == times:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    patch.setattr(place, name, then_ctrl_c)
+    with pytest.raises(SystemExit) as end:
+        call(predict, *words)
+    assert end.value.code == 130 and called == times
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    for name in ("predictions.csv", "predictions.parquet", "counts.csv", "ratios.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
 def test_stopped_and_gone_on_with_equals_uninterrupted(runs, slides, tmp_path, monkeypatch, capsys):
     """Stopped in its third part of 64 images; what it says to go on with gives the same tables."""
     monkeypatch.setattr(predict, "PORTION", 64)
     words = ["--run", str(runs / "plain"), "--images", str(slides), "--batch", "32"]
     call(predict, *words, "--out", str(tmp_path / "whole"))
-    asked = 0
-
-    class Stop:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *rest):
-            return None
-
-        def __call__(self):
-            nonlocal asked
-            asked += 1
-            return asked > 5
-
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "stop_flag", Stop)
-        with pytest.raises(SystemExit) as end:
-            call(predict, *words)
-    assert end.value.code == 130
+        stopped_by_ctrl_c(patch, predict, "write_part", *words, times=2)
     folder = runs / "plain" / "predictions" / "slides"
     assert f"--out {folder}" in capsys.readouterr().err
     parts = sorted(path.name for path in (folder / "parts").iterdir())
@@ -175,11 +187,62 @@ def test_stopped_and_gone_on_with_equals_uninterrupted(runs, slides, tmp_path, m
     )
     call(predict, *words)
     assert len(asked_for[0]) == 300 - 2 * 64
-    assert (folder / "predictions.csv").read_text() == (tmp_path / "whole" / "predictions.csv").read_text()
+    assert_same_tables(folder, tmp_path / "whole")
     assert not (folder / "parts").exists()
     # A finished one is left alone: the next has a folder of its own.
     call(predict, *words)
     assert (folder.parent / "slides-2" / "summary.json").exists()
+
+
+def test_stopped_while_colours_are_read(runs, slides, tmp_path, monkeypatch, capsys):
+    """Within a slide, after two of them; gone on with, it reads those of the others alone."""
+    words = ["--run", str(runs / "plain"), "--images", str(slides), "--stain", "reinhard", "--fold", "0"]
+    call(predict, *words, "--out", str(tmp_path / "whole"))
+    assert "colours: 100%" in capsys.readouterr().err
+    out = [*words, "--out", str(tmp_path / "stopped")]
+    with monkeypatch.context() as patch:
+        stopped_by_ctrl_c(patch, stains, "stain_statistics", *out, times=2)
+    said = capsys.readouterr().err
+    assert "stopping" in said and f"go on with: python -m experiments.predict {shlex.join(out)}" in said
+    kept = json.loads((tmp_path / "stopped" / "parts" / "stains.json").read_text())
+    groups = sorted(str(path) for path in slides.iterdir())
+    assert list(kept) == groups[:2]
+    read, real = [], stains.read_images
+    monkeypatch.setattr(stains, "read_images", lambda paths, **how: read.extend(paths) or real(paths, **how))
+    call(predict, *out)
+    assert {str(Path(path).parent) for path in read} == set(groups[2:])
+    assert_same_tables(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_names_that_are_not_utf8(runs, slides, tmp_path, capsys, monkeypatch):
+    """Of folders, images and results; a bad image among them, a strict screen, and every table."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff cells"))
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("the file system refuses such names")
+    shutil.copy(next(slides.rglob("*.png")), odd / "a.png")
+    Path(os.fsdecode(os.fsencode(odd) + b"/\xfe.png")).write_bytes(b"")
+    run = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xfd run"))
+    # Untrained: checkpoints of trained ones Orbax would not read from there.
+    shutil.copytree(runs / "turned", run)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict", newline=""))
+    call(predict, "--run", str(run), "--images", str(odd))
+    sys.stdout.flush()
+    said = sys.stdout.buffer.getvalue().decode()
+    assert "2 images, 1 unreadable" in said and "\\udcfd run/predictions/\\udcff cells/counts.csv" in said
+    rows = list(rows_of(run / "predictions" / odd.name / "predictions.csv").values())
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "\ufffd.png"]
+    assert all(row["group"].endswith("/\ufffd cells") for row in rows)
+    about = json.loads((run / "predictions" / odd.name / "summary.json").read_text())
+    assert about["command"].encode() and about["run"]["folder"].encode()
+    assert "\\udcff" in refused(capsys, "--run", str(run), "--images", str(odd / "none"))
+
+
+def test_an_error_is_one_line(runs, capsys):
+    assert "no such cells: there is no such folder" in refused(
+        capsys, "--run", str(runs / "plain"), "--images", "no such\ncells"
+    )
 
 
 def test_folders_tell_the_class(runs, slides, tmp_path):

@@ -5,14 +5,13 @@ import json
 import re
 import shutil
 import sys
-from html.parser import HTMLParser
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.spatial.distance import cdist
-from sklearn.metrics import brier_score_loss, f1_score, precision_recall_fscore_support
+from sklearn.metrics import brier_score_loss, precision_recall_fscore_support
 
 from experiments import report as command
 from experiments.report import Options, report
@@ -20,70 +19,17 @@ from experiments.report_cells import read_images
 from experiments.report_compare import Paired, in_words, paired_differences, shared_folds
 from experiments.report_explorer import explore
 from experiments.report_overview import overview
-from experiments.report_predictions import read_predictions
+from experiments.report_reading import TERMS, reading
 from experiments.report_runs import read_runs
 from experiments.report_scores import comparison
-from experiments.report_shift import elsewhere
-from experiments.report_traversal import placed
+from experiments.report_words import enumerated
 from experiments.runtime import leave
 from smrjax.errors import InputError
+from smrjax.report.page import Html, Section, words
 from smrjax.taxonomy import Lineage, Taxonomy
 from smrjax.taxonomy.stored import to_json
 from tests.experiments.made_up_runs import CLASSES, LINEAGE, PER_CLASS, make_run, write_cells
-
-VOID = {"meta", "link", "img", "br", "input", "hr"}
-
-
-class Reader(HTMLParser):
-    """Tables, words and addresses of a page; complains of tags that do not match."""
-
-    def __init__(self, text: str):
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tables: list[list[list[str]]] = []
-        self.addresses: list[str] = []
-        self.alts: list[str] = []
-        self.words: list[str] = []
-        self.headings: list[str] = []
-        self.scripts = 0
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.addresses += [values[name] for name in ("src", "href", "srcset", "action") if values.get(name)]
-        if tag == "img":
-            self.alts.append(values["alt"])
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-        self.scripts += tag == "script"
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self.open):
-            self.words.append(data)
-            if {"h1", "h2"} & set(self.open):
-                self.headings.append(data)
-            if {"td", "th"} & set(self.open):
-                self.tables[-1][-1][-1] += data
-
-    def table(self, *heads):
-        """The rows below the first table that has these heads."""
-        return next(table[1:] for table in self.tables if set(heads) <= set(table[0]))
+from tests.experiments.page_reader import Reader
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +137,31 @@ def test_tau_and_stages_are_read_by_lineage(page, two):
     assert number(counted[0][3].split(" ± ")[0]) == pytest.approx(near.mean(), abs=5.1e-4)
 
 
+def test_what_was_taught_is_said_of_those_to_whom_it_was(page, two, tmp_path):
+    text = " ".join(page.words)
+    assert "Order between classes was taught to SMR & <i>all</i> by the labels" in text
+    assert "TML has no curve of its own" in text and "what order TML shows, its embedding has by itself" in text
+    assert "The lineage is that of the labelled class; of new cells" in text
+    for folder, taught in zip(two, (True, False), strict=True):
+        runs = read_runs([folder])
+        said = " ".join(Reader("".join(command.maturity(runs, runs[0], read_images(runs), tmp_path).parts)).words)
+        assert ("Order between classes was taught by the labels" in said) == taught
+        assert ("Triplets alone teach no order" in said) != taught
+
+
+def test_terms_are_explained_where_they_occur(made, page):
+    """On the whole page all of them but those of no section; of a few sections, those alone."""
+    text = made[0].read_text()
+    named = [term for term, _ in re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", text[text.index("How to read") :])]
+    explained = [name for name, _, _ in TERMS]
+    assert [escape(name) for name in explained if escape(name) in named] == [escape(name) for name in explained]
+    assert page.headings[-2:] == ["How to read this page", "How the runs were made"]
+    few = reading([Section("Scores", [words("Macro-F 0.5")]), Section("Training", [])])
+    assert "Macro-F" in few.parts[0] and few.parts[0].count("<dt>") == 1
+    hidden = Html('<figure><img src="data:ECE" alt="κ"></figure><script>const Holm = "m-score";</script>')
+    assert reading([Section("x", [hidden])]).parts == []
+
+
 def test_names_of_strangers_stay_words(made, page):
     text = made[0].read_text()
     assert "<script>alert" not in text and "<i>all" not in text and "line <b>" not in text
@@ -254,8 +225,55 @@ def test_other_folds_are_shown_and_not_paired(two, manifest, tmp_path):
     )
     words = Reader("\n".join(comparison(runs, runs[0], [], tmp_path / "figures").parts)).words
     text = " ".join(words)
-    assert "Not paired with TML" in text and "Other folds. Their bars" in text
+    assert "Not paired with TML" in text and "Other folds. Their scores" in text
     assert "One shared fold allows no interval: short" in text
+
+
+def on_another_set(run: Path, folder: Path, data: str, *folds: int) -> Path:
+    """The same run as if it were of other data, with these folds alone."""
+    shutil.copytree(run, folder)
+    for fold in {0, 1, 2} - set(folds):
+        shutil.rmtree(folder / f"fold_{fold}")
+    config = json.loads((folder / "config.json").read_text())
+    config["data"]["data"] = data
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "sets, tested",
+    [
+        (["cells.csv"], "It was trained and tested in 3 folds of a cross-validation: every prediction"),
+        (["pcam"], "It was trained and tested in 2 folds of a cross-validation: every prediction"),
+        (["bloodmnist official"], "It was trained and tested on the official parts of bloodmnist: every"),
+        (
+            ["bloodmnist official", "pcam official"],
+            "Each was trained and tested on the official parts of bloodmnist and pcam: every",
+        ),
+        (
+            ["a", "b", "pcam official"],
+            "pcam was trained and tested on the official parts of pcam, the others under cross-validation: every",
+        ),
+        (["a", "b", "c"], "Each was trained and tested under cross-validation: every"),
+    ],
+)
+def test_the_overview_says_on_what_it_was_tested(sets, tested, two, tmp_path):
+    folders = []
+    for one in sets:
+        name, official, _ = one.partition(" official")
+        folds = (0,) if official else (0, 1) if name == "pcam" else (0, 1, 2)
+        folders.append(on_another_set(two[0], tmp_path / name, name, *folds))
+    runs = read_runs(folders)
+    text = " ".join(Reader("".join(overview(runs, runs[0], {}, tmp_path).parts)).words)
+    assert tested in text
+    assert f" on {enumerated([one.split()[0] for one in sets])}. " in text
+
+
+def test_the_title_names_every_data_set_once(two, tmp_path):
+    other = on_another_set(two[1], tmp_path / "other", "elsewhere/blood", 0, 1, 2)
+    third = on_another_set(two[1], tmp_path / "third", "blood", 0, 1, 2)
+    page = Reader(report(Options(runs=(two[0], other, third), out=tmp_path / "r.html", detail=1)).read_text())
+    assert page.headings[0] == "3 runs on cells.csv and blood"
 
 
 def test_cells_that_changed_are_not_pictured(tmp_path):
@@ -328,119 +346,6 @@ def test_umap_lays_out_cells_and_curves(two):
     """UMAP compiles for half a minute."""
     (run, _) = read_runs(two)
     assert "neighbours" in "".join(explore(run, read_images([run])[run.title], "umap").parts)
-
-
-#: Another laboratory's codes, one of which the runs do not know.
-ELSEWHERE = Taxonomy(
-    name="elsewhere",
-    classes=("young", "a", "c"),
-    lineages=(Lineage(LINEAGE, ("young", "a", "c")),),
-    colours=("#aa0000", "#00aa00", "#0000aa"),
-    titles=("Young", "a", "c & d"),
-)
-
-
-def make_prediction(folder, run, manifest, rows, *, known=ELSEWHERE, unreadable=1, stain="none"):
-    """What experiments.predict leaves behind; rows of true, predicted, raw_t and whether it is unfamiliar."""
-    folder.mkdir()
-    about = {"run": {"folder": str(run)}, "labels": to_json(known), "images": len(rows) + unreadable}
-    about |= {"unreadable": unreadable, "options": {"stain": stain}}
-    (folder / "summary.json").write_text(json.dumps(about))
-    with open(folder / "predictions.csv", "w", newline="") as out:
-        table = csv.writer(out)
-        heads = ["path", "group", "true", "predicted", "lineage", "raw_t", "unfamiliar_ratio"]
-        table.writerow([*heads, "borderline", "off_curve", "unfamiliar"])
-        for k, (true, predicted, raw_t, unfamiliar) in enumerate(rows):
-            line = LINEAGE if predicted in CLASSES[:3] else ""
-            place = [line, raw_t if line else "", 2.0 if unfamiliar else 0.5]
-            image = manifest.parent / f"0-{k % PER_CLASS}.png"
-            flags = ["false", "false", str(unfamiliar).lower()]
-            table.writerow([image, f"slide {k % 2}", true, predicted, *place, *flags])
-        for _ in range(unreadable):
-            table.writerow(["broken.png", "slide 0", *[""] * 8])
-    return folder
-
-
-def test_cells_of_a_prediction_stand_beside_the_test_cells(two, manifest, tmp_path):
-    """Slide by slide where there are few; a prediction of another run is refused."""
-    found = make_prediction(tmp_path / "found", two[0], manifest, [("", "A", k / 8, False) for k in range(8)])
-    (one,) = read_predictions([found], read_runs(two))
-    assert one.run.folder == two[0] and one.about["unreadable"] == 1
-    sets = placed(one)
-    assert [(each.name, len(each.names)) for each in sets] == [("found: slide 0", 4), ("found: slide 1", 4)]
-    section = command.traversal([one.run], read_images([one.run]), {one.run.title: sets}, tmp_path)
-    assert "found: slide 1" in "".join(section.parts)
-    with pytest.raises(InputError, match="made by the run"):
-        read_predictions([found], read_runs(two[1:]))
-
-
-def test_cells_from_elsewhere_are_judged_by_their_labels(two, manifest, tmp_path):
-    rng = np.random.default_rng(0)
-    true = ["young"] * 10 + ["a"] * 20 + ["c"] * 20
-    names = rng.choice([CLASSES[0], CLASSES[2]], 50).tolist()
-    t = rng.random(50)
-    rows = list(zip(true, names, t.tolist(), (rng.random(50) < 0.5).tolist(), strict=True))
-    found = make_prediction(tmp_path / "found", two[0], manifest, rows, stain="reinhard")
-    (cells,) = read_predictions([found], read_runs(two))
-    own = {"a": CLASSES[0], "c": CLASSES[2]}
-    right = [own[label] == name for label, name in zip(true, names, strict=True) if label in own]
-    page = Reader("".join(elsewhere([cells], tmp_path).parts))
-    overview, classes = page.tables
-    row = dict(zip(overview[0], overview[2], strict=True))
-    assert row["Stain"] == "brought to the run's" and row["Images"] == "51" and row["Unreadable"] == "1"
-    assert row["Unfamiliar"] == f"{100 * np.mean([r[3] for r in rows]):.0f}\u00a0%"
-    assert row["Right"] == f"{100 * np.mean(right):.0f}\u00a0%"
-    shared = [k for k in range(50) if true[k] in own]
-    f = f1_score([own[true[k]] for k in shared], [names[k] for k in shared], labels=list(own.values()), average="macro")
-    assert float(row["Macro-F"]) == pytest.approx(f, abs=6e-3)
-    tau = stats.kendalltau(t, [ELSEWHERE.classes.index(label) for label in true])[0]
-    assert float(row["τ"].replace("−", "-")) == pytest.approx(tau, abs=6e-3)
-    said = " ".join(page.words)
-    assert "Do not trust SMR" in said and "knows no class called young" in said and "for 10 of the cells" in said
-    young, a, c = classes[1:]
-    assert young[3] == "unknown to it" and (a[2], c[2]) == ("20", "20")
-    low, high = stats.binomtest(sum(right[:20]), 20).proportion_ci(method="wilson")
-    assert a[4] == f"{100 * low:.0f} to {100 * high:.0f}"
-    # The share of its own test cells that a run would call unfamiliar, by brute force.
-    far = []
-    for fold in cells.run.folds:
-        z, part = fold.embeddings["embeddings"], fold.embeddings["part"]
-        third = [np.sort(cdist(z[part == k], z[part == 0]), axis=1)[:, 2] for k in (1, 2)]
-        far.append(third[1] > np.quantile(third[0], 0.99))
-    share = np.concatenate(far).mean()
-    assert overview[1][4] == f"{100 * share:.{0 if share >= 0.1 else 1}f}\u00a0%"
-
-
-@pytest.mark.parametrize("case", ["as good as at home", "without labels", "unreadable", "few", "one stranger"])
-def test_nothing_is_said_against_cells_without_a_reason(case, two, manifest, tmp_path):
-    unlabelled, right = ("", CLASSES[0], 0.1, False), ("a", CLASSES[0], 0.1, False)
-    rows = {
-        "as good as at home": [right] * 60,
-        "without labels": [unlabelled] * 30,
-        "unreadable": [],
-        "few": [right] * 2 + [unlabelled] * 30,
-        "one stranger": [right] * 60 + [("young", CLASSES[0], 0.0, False)],
-    }[case]
-    found = make_prediction(tmp_path / "found", two[0], manifest, rows)
-    page = Reader("".join(elsewhere(read_predictions([found], read_runs(two)), tmp_path).parts))
-    said = " ".join(page.words)
-    assert "Do not trust" not in said
-    assert {
-        "as good as at home": "Nothing speaks against SMR",
-        "without labels": "nobody can tell",
-        "unreadable": "None of these images",
-        "few": "Too few of these cells",
-        "one stranger": "Nothing speaks against SMR",
-    }[case] in said
-    assert ("knows no class called young" in said) == (case == "one stranger")
-
-
-def test_wrong_names_are_not_hidden_by_few_labels(two, manifest, tmp_path):
-    """Ten of ten wrong: surely worse than at home. Stages of which some cells have no label are drawn all the same."""
-    rows = [("a", CLASSES[2], 0.5, False)] * 10 + [("c", CLASSES[2], 0.9, False)] * 2 + [("", "other", 0, False)] * 5
-    found = make_prediction(tmp_path / "found", two[0], manifest, rows)
-    page = Reader("".join(elsewhere(read_predictions([found], read_runs(two)), tmp_path).parts))
-    assert "Do not trust SMR" in " ".join(page.words) and any("ridges of t" in alt for alt in page.alts)
 
 
 def test_runs_of_one_name_keep_their_own(two, tmp_path):
@@ -521,4 +426,29 @@ def test_it_opens_in_a_browser(made, browser, width, tmp_path):
         tab.emulate_media(media="print")
         assert not tab.is_visible("section.screen")
         assert tab.is_visible("section:not(.screen) table")
+    tab.close()
+
+
+#: Of the page's own boxes: whether it scrolls, is a stop of the keyboard, and what it is called.
+BOXES = """[...document.querySelectorAll(".picture, .scroll")].map(box => ({
+  html: box.outerHTML.slice(0, 300), scrolls: box.scrollWidth > box.clientWidth + 1,
+  stop: box.hasAttribute("tabindex"), name: box.getAttribute("aria-label")}))"""
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_boxes_that_scroll_are_reached_and_named(made, browser, width):
+    """Every box that scrolls takes the focus, and screen readers find it as a region by its first words."""
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.goto(made[0].as_uri())
+    boxes = tab.evaluate(BOXES)
+    assert any(box["scrolls"] for box in boxes) == (width < 1280)
+    assert [box for box in boxes if box["scrolls"] and not box["stop"]] == []
+    seen = tab.locator("main").aria_snapshot()
+    # A region without a name is none to a screen reader.
+    assert sum(box["stop"] for box in boxes) == sum(
+        f"- region {json.dumps(box['name'], ensure_ascii=False)}" in seen for box in boxes
+    )
+    for name in ("Class by class", "Stage errors per lineage, mean over folds", "Run less baseline on the same folds"):
+        assert f'- region "{name}' in seen
+    assert all(len(box["name"] or "") <= 82 for box in boxes)
     tab.close()

@@ -48,6 +48,16 @@ def test_ratios_by_hand(tmp_path):
     assert rows[ALL]["value"] == "1.5" and rows["s1"]["value"] == "" and rows["s2"]["value"] == "1"
 
 
+def test_every_row_of_counts_warns(tmp_path):
+    """And the first line is the columns' names, as programs that read tables expect."""
+    counts = count_groups(GROUPS, PREDICTED, KNOWN, CONFUSION)
+    write_counts(tmp_path / "counts.csv", counts, KNOWN, within=0.1)
+    write_ratios(tmp_path / "ratios.csv", counts, KNOWN)
+    for name in ("counts.csv", "ratios.csv"):
+        assert (tmp_path / name).read_text().startswith("group,")
+        assert {row["note"] for row in rows_of(tmp_path / name)} == {"For research use only; not a medical device."}
+
+
 def test_one_group_is_all(tmp_path):
     counts = count_groups(["only"] * 10, PREDICTED, TAXONOMY, CONFUSION)
     assert list(counts) == ["only"]

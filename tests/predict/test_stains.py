@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,7 +7,7 @@ from PIL import Image
 from smrjax.data.listing import Picture
 from smrjax.data.stain import normalise_stain, stain_statistics
 from smrjax.errors import InputError
-from smrjax.predict.stains import group_stains, read_stain, recolour, write_stain
+from smrjax.predict.stains import group_stains, read_stain, recolour, samples, write_stain
 from tests.data.conftest import picture
 
 
@@ -30,6 +32,45 @@ def test_each_slide_has_its_own_colours(slides):
     assert found == {"slide 0": stain_statistics(images[[0, 2, 6, 8]]), "slide 1": stain_statistics(images[1::2])}
 
 
+def test_colours_that_are_known_are_not_read_again(slides, tmp_path):
+    """Stopped within the second of three slides, of which one has no image that can be read."""
+    pictures = [*slides[0], Picture("x", "nowhere.png", "lost")]
+    whole, kept, counts = group_stains(pictures, size=24, batch=2), tmp_path / "stains.json", []
+
+    def stop(count):
+        counts.append(count)
+        if len(counts) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        group_stains(pictures, size=24, batch=2, kept=kept, on_images=stop)
+    assert counts == [2, 2, 1, 2] and list(json.loads(kept.read_text())) == ["slide 0"]
+    for i in (0, 2, 4, 6, 8):
+        (tmp_path / f"{i}.png").unlink()
+    counts.clear()
+    assert group_stains(pictures, size=24, batch=2, kept=kept, on_images=counts.append) == whole
+    assert counts == [5, 2, 2, 1] and json.loads(kept.read_text())["lost"] is None
+    for i in (1, 3, 5, 7):
+        (tmp_path / f"{i}.png").unlink()
+    assert group_stains(pictures, size=24, batch=2, kept=kept) == whole
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"slide 0": 1}', '{"slide 0": {"mean": [1, 2, 3]}}'])
+def test_known_colours_that_are_damaged(slides, tmp_path, content):
+    (tmp_path / "stains.json").write_text(content)
+    with pytest.raises(InputError, match="stains.json"):
+        group_stains(slides[0], size=24, batch=2, kept=tmp_path / "stains.json")
+
+
+def test_samples_are_spread_evenly():
+    """Of 1,000 images of a slide every fourth or so, from the first to the last; of few, all."""
+    pictures = [Picture(str(i), str(i), "many" if i < 1000 else "few") for i in range(1003)]
+    found = samples(pictures)
+    rows = np.array([int(picture.name) for picture in found["many"]])
+    assert len(rows) == 256 and (rows[0], rows[-1]) == (0, 999) and set(np.diff(rows)) == {3, 4}
+    assert found["few"] == pictures[1000:]
+
+
 def test_images_of_a_batch_are_brought_to_the_reference_slide_by_slide(slides, tmp_path):
     pictures, images = slides
     write_stain(tmp_path / "stain.json", images[1::2])
@@ -45,6 +86,7 @@ def test_images_of_a_batch_are_brought_to_the_reference_slide_by_slide(slides, t
 
 def test_a_run_without_colours(tmp_path):
     assert read_stain(tmp_path) is None
-    (tmp_path / "stain.json").write_text("{}")
-    with pytest.raises(InputError, match="stain.json"):
-        read_stain(tmp_path)
+    for content in ("{}", "[]", '{"mean": [1, 2, 3], "deviation": [1, 2]}'):
+        (tmp_path / "stain.json").write_text(content)
+        with pytest.raises(InputError, match="stain.json"):
+            read_stain(tmp_path)

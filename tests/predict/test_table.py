@@ -69,6 +69,11 @@ def test_rows_are_those_of_the_answers(written):
     assert all(value is None for name, value in bad.items() if name not in known)
 
 
+def test_the_warning_is_part_of_the_file(written):
+    metadata = parquet.read_schema(written[0].with_suffix(".parquet")).metadata
+    assert b"research use only" in metadata[b"warning"]
+
+
 def test_columns_are_typed(written):
     schema = parquet.read_schema(written[0].with_suffix(".parquet"))
     kinds = {name: str(schema.field(name).type) for name in schema.names}

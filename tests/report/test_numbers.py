@@ -1,5 +1,8 @@
 """The pictures made of numbers alone, and the numbers that pictures compute, against scipy."""
 
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,12 +67,36 @@ def test_comparison_shows_differences(tmp_path):
     path = comparison_figure(
         tmp_path / "c.png", scores=scores, baseline="TML", differences=differences, title="Methods"
     )
-    check_png(path, "#0072b2", "#b2182b")
+    check_png(path, "#0072b2", "#6b6b6b")
     words = svg_words(path.with_suffix(".svg"))
     assert {"macro-F", "tau", "TML", "SMR", "far worse method", "SVM", "none", "Methods"} <= set(words)
     assert any("+0.020 ± 0.000" in w for w in words)
     assert any("−0.100 ± 0.020" in w for w in words)
-    assert f"{folds.mean():.3f}" in words
+    assert any(w.startswith(f"{folds.mean():.3f} ± ") for w in words)
+
+
+def test_means_stand_with_their_intervals_where_there_is_no_difference(tmp_path):
+    """t(0.975, 2) x 0.02 / sqrt(3) = 4.302653 x 0.0115470. Runs apart are hollow, which the words below say."""
+    scores = {"F": {"TML": [0.70, 0.72, 0.74], "one": [0.9, np.nan], "none": []}}
+    for apart in ((), ("one",)):
+        path = comparison_figure(tmp_path / "c.png", scores=scores, baseline="TML", apart=apart, title="t")
+        words = svg_words(path.with_suffix(".svg"))
+        assert "0.720 ± 0.050" in words and "0.900" in words and "–" in words
+        said = " ".join(words)
+        assert "Dashed: mean of TML" in said and "paired difference" not in said
+        assert ("Hollow" in said) == bool(apart)
+        assert (colour_share(path, "#0072b2") > 0) != bool(apart)
+
+
+def test_a_difference_is_bold_where_its_interval_leaves_out_zero(tmp_path):
+    """On either side, whichever is better; an interval that touches zero claims nothing."""
+    for low, high, bold in ((0.01, 0.03, True), (-0.03, -0.01, True), (-0.01, 0.03, False), (0.0, 0.02, False)):
+        differences = {"F": {"SMR": ((low + high) / 2, low, high)}}
+        scores = {"F": {"TML": [0.5, 0.6], "SMR": [0.55, 0.65]}}
+        path = comparison_figure(tmp_path / "c.png", scores=scores, baseline="TML", differences=differences, title="t")
+        drawn = ElementTree.parse(path.with_suffix(".svg")).iter("{http://www.w3.org/2000/svg}text")
+        (style,) = (one.get("style") for one in drawn if re.match(r"[+−]\S+ ±", "".join(one.itertext())))
+        assert ("font-weight: 700" in style) == bold
 
 
 def test_many_scores_are_wrapped(tmp_path):

@@ -71,3 +71,14 @@ def test_pictures_keep_their_size_in_inches(drawing):
     with Image.open(io.BytesIO(data)) as image:
         assert image.format == "WEBP" and image.size == (640, 480)
         assert len(data) < drawing.stat().st_size
+
+
+@pytest.mark.parametrize("width, scrolls", [(4.0, False), (6.5, True)])
+def test_a_picture_that_fits_on_every_screen_is_no_stop_of_the_keyboard(width, scrolls, tmp_path):
+    """On a phone 320 pixels wide, 288 are for the picture, which shrinks to 62 % of its 96 pixels an inch."""
+    with sheet(tmp_path / "d.png", width=width, height=1.5, svg=False) as one:
+        panel(one, left=0.0, top=0.0, width=width, height=1.5).plot([0, 1])
+    made = figure(tmp_path / "d.png", alt=f"A line: {BAD}")
+    assert ('tabindex="0" role="region" aria-label="A line"' in made) == scrolls == ("tabindex" in made)
+    assert 'aria-label="&lt;script&gt;alert' in table(["a"], [["1"]], caption=BAD)
+    assert 'aria-label="Table"' in table(["a"], [["1"]], caption="")

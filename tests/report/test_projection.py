@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from sklearn.decomposition import PCA
 
-from smrjax.report.projection import limits, lineage_plane, oriented, principal_axes
+from smrjax.report.projection import limits, lineage_plane, oriented, principal_axes, turned_like
 
 
 def test_principal_axes_match_sklearn():
@@ -70,3 +71,43 @@ def test_limits_hold_every_point_at_one_scale():
     for few in (np.zeros((0, 2)), np.ones((1, 2))):
         low, high = limits(few, 3.0, 2.0)
         assert (high > low).all()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_turned_picture_is_turned_back(mirrored):
+    rng = np.random.default_rng(4)
+    points, labels = rng.normal(size=(60, 2)), rng.integers(0, 5, 60)
+    turn = np.array([[np.cos(2.1), np.sin(2.1)], [-np.sin(2.1), np.cos(2.1)]])
+    turn = turn @ np.diag([1.0, -1.0 if mirrored else 1.0])
+    # Shifted, shrunk and in another order: neither changes what it has to be turned by.
+    order = rng.permutation(60)
+    other, named = (0.3 * points @ turn + [5, -7])[order], labels[order]
+    np.testing.assert_allclose(turned_like(other, named, points, labels), turn.T, atol=1e-12)
+
+
+def test_no_other_turn_brings_the_classes_closer():
+    rng = np.random.default_rng(5)
+    sides = [(rng.normal(size=(80, 2)) * [3, 1], rng.integers(0, 6, 80)) for _ in range(2)]
+    (points, labels), (like, like_labels) = sides[0], sides[1]
+    points, labels = points[labels != 2], labels[labels != 2]  # a class of one side alone says nothing
+    means = [np.stack([p[y == c].mean(axis=0) for c in (0, 1, 3, 4, 5)]) for p, y in ((points, labels), sides[1])]
+    own, other = (mean - mean.mean(axis=0) for mean in means)
+    angles = np.linspace(0, 2 * np.pi, 3601)
+    turns = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
+    turns = np.concatenate([turns, turns * [[1.0], [-1.0]]])
+    apart = ((own @ turns - other) ** 2).sum(axis=(1, 2))
+    best = turned_like(points, labels, like, like_labels)
+    np.testing.assert_allclose(best @ best.T, np.eye(2), atol=1e-12)
+    assert ((own @ best - other) ** 2).sum() <= apart.min()
+    np.testing.assert_allclose(best, turns[apart.argmin()], atol=2e-3)
+
+
+@pytest.mark.parametrize("classes", [0, 1, 2])
+def test_a_turn_of_few_classes_is_a_turn(classes):
+    rng = np.random.default_rng(6)
+    labels = np.arange(classes).repeat(3)
+    places = rng.normal(size=(2, 3 * classes, 2))
+    turn = turned_like(places[0], labels, places[1], labels)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(2), atol=1e-12)
+    if classes < 2:
+        np.testing.assert_array_equal(np.abs(turn), np.eye(2))

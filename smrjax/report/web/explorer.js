@@ -3,6 +3,7 @@ function explore(root) {
   const data = JSON.parse(root.querySelector("script.data").textContent);
   const [form, stage, marks, hover, said] = ["form", ".stage", ".marks", ".card", ".said"].map((s) => root.querySelector(s));
   const REACH = { mouse: 16, pen: 20, touch: 28 }; // pixels from a cell
+  let scene = null; // the fold that is shown
   let shown = []; // indices of the cells that the filters let through
   let visible = new Set(); // the same
   let current = null; // the cell with the ring and the card
@@ -17,13 +18,24 @@ function explore(root) {
 
   function update() {
     const found = filters.read();
+    if (found.scene !== scene) enter(found.scene);
     shown = found.shown;
     visible = new Set(shown);
-    const total = data.names.length.toLocaleString("en");
+    const total = scene.count.toLocaleString("en");
     root.querySelector(".status").textContent = `${shown.length.toLocaleString("en")} of ${total} cells shown`;
     if (!visible.has(current)) show(null);
-    plot.draw(shown, found.colour);
+    tray.dim(visible);
+    plot.draw(found);
     mark();
+  }
+
+  function enter(next) {
+    // The first one was there when the page opened; nobody asked for it.
+    if (scene) said.textContent = `Fold ${next.fold}: ${next.count.toLocaleString("en")} cells.`;
+    scene = next;
+    facts.open(scene);
+    stage.ariaLabel = `Scatter of cells of fold ${scene.fold}`;
+    root.querySelector(".note").textContent = scene.note;
   }
 
   // Rings and numbers lie over the plot, so that they follow it without a drawing by Plotly.
@@ -95,7 +107,7 @@ function explore(root) {
 
   const where = (event) => {
     const box = stage.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left - stage.clientLeft, event.clientY - box.top - stage.clientTop]; // without the border
   };
   stage.addEventListener("pointermove", (event) => {
     if (event.pointerType === "mouse" && !event.buttons) show(nearest(where(event), REACH.mouse));
@@ -104,12 +116,15 @@ function explore(root) {
     if (event.pointerType === "mouse" && !event.buttons) show(null);
   });
 
-  // One finger, or the mouse, moves the plot; two zoom it; what does not move is a click.
+  // The mouse, or two fingers, move the plot; two fingers zoom it, too; what does not move is a click. One finger that
+  // goes up or down is the browser's, for the page: it cancels the pointer. One that goes aside moves the plot.
   const down = new Map(); // where each pointer is that touches the stage
   let still = true;
+  let going = false; // the plot moves
   stage.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     still = !down.size;
+    going = !still;
     down.set(event.pointerId, where(event));
   });
   document.addEventListener("pointermove", (event) => {
@@ -117,13 +132,19 @@ function explore(root) {
     if (!before) return;
     const now = where(event);
     const [x, y] = [now[0] - before[0], now[1] - before[1]];
-    if (still && Math.hypot(x, y) < 5) return; // hands tremble
-    still = false;
+    still &&= Math.hypot(x, y) < 5; // hands tremble
+    going ||= !still && (event.pointerType === "mouse" || Math.abs(x) > Math.abs(y));
+    if (!going) return;
     const other = [...down].find(([id]) => id !== event.pointerId)?.[1];
-    if (other) plot.zoom(apart(now, other) / apart(before, other), other);
-    else plot.pan(x, y);
+    // What is between two fingers stays there.
+    plot.pan(...(other ? [x / 2, y / 2] : [x, y]));
+    if (other) plot.zoom(apart(now, other) / apart(before, other), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
     down.set(event.pointerId, now);
   });
+  // Chromium scrolls by one finger alone where that is what CSS allows; other browsers are asked to.
+  stage.addEventListener("touchmove", (event) => {
+    if (event.touches.length > 1 && event.cancelable) event.preventDefault();
+  }, { passive: false });
   document.addEventListener("pointerup", (event) => {
     if (down.delete(event.pointerId) && still) click(nearest(where(event), REACH[event.pointerType] || REACH.mouse), event);
   });

@@ -1,4 +1,5 @@
-// The form: which cells are shown, and in which colours. Its inputs are the only state there is.
+// The form: which cells are shown, and in which colours. Its inputs are the only state there is. They are made for the
+// cells of all folds, so that what is chosen stays chosen when another fold is.
 function cellFilters(form, data, changed) {
   const NONE = "#bdbdbd"; // of cells without a class or without t
   const GLYPHS = { right: "●", wrong: "✖", unknown: "■" };
@@ -6,7 +7,6 @@ function cellFilters(form, data, changed) {
   const times = data.t.filter((t) => t !== null);
   const [least, most] = extent(times);
   const [first, last] = [Math.floor(100 * least) / 100, Math.ceil(100 * most) / 100];
-  const folds = [...new Set(data.folds)].sort((a, b) => a - b);
   const outcomes = data.labels.map((c, i) => (c < 0 ? "unknown" : c === data.predicted[i] ? "right" : "wrong"));
   const part = (name) => form.querySelector(name);
   const colourOf = (c) => (c < 0 ? NONE : data.colours[c]);
@@ -45,8 +45,6 @@ function cellFilters(form, data, changed) {
   part(".outcomes div").append(...there.map((outcome) =>
     check("outcome", outcome, outcome === "unknown" ? "true class unknown" : outcome,
       element("i", { textContent: GLYPHS[outcome], ariaHidden: "true" }))));
-  part(".folds div").append(...folds.map((fold) => check("fold", fold, String(fold))));
-  part(".folds").hidden = folds.length < 2;
   part(".maturity").hidden = !times.length;
   form.elements.colour.querySelector("[value=t]").disabled = !times.length;
   if (!known) {
@@ -62,20 +60,23 @@ function cellFilters(form, data, changed) {
 
   const ticked = (name) => new Set([...form.querySelectorAll(`[name=${name}]:checked`)].map((box) => box.value));
 
-  // The cells that all inputs let through, and the colour of each.
+  // The fold, those of its cells that all inputs let through, and the colour of each.
   function read() {
     listClasses();
+    const scene = data.scenes.find(({ fold }) => String(fold) === form.elements.fold?.value) || data.scenes[0];
     const [low, high] = extent([Number(form.elements.from.value), Number(form.elements.to.value)]);
     const words = form.elements.search.value.trim().toLowerCase();
-    const chosen = { class: ticked("class"), outcome: ticked("outcome"), fold: ticked("fold") };
+    const chosen = { class: ticked("class"), outcome: ticked("outcome") };
     const without = !form.elements.without || form.elements.without.checked;
-    const counts = { class: new Map(), outcome: new Map(), fold: new Map(), without: new Map() };
+    const counts = { class: new Map(), outcome: new Map(), without: new Map() };
     const shown = [];
-    for (let i = 0; i < data.names.length; i++) {
+    let lacking = 0;
+    for (let i = scene.first; i < scene.first + scene.count; i++) {
       const t = data.t[i];
+      if (t === null) lacking += 1;
       if (t === null ? !without : t < low || t > high) continue;
       if (!data.names[i].toLowerCase().includes(words)) continue;
-      const own = { class: String(data[listed][i]), outcome: outcomes[i], fold: String(data.folds[i]) };
+      const own = { class: String(data[listed][i]), outcome: outcomes[i] };
       const missed = Object.keys(own).filter((name) => !chosen[name].has(own[name]));
       // A box counts the cells that it shows or would show: those that all other filters let through.
       for (const name of Object.keys(own)) {
@@ -83,10 +84,9 @@ function cellFilters(form, data, changed) {
       }
       if (!missed.length) shown.push(i);
     }
-    counts.without.set("without", data.t.length - times.length);
+    counts.without.set("without", lacking);
     count(".classes", counts.class);
     count(".outcomes", counts.outcome);
-    count(".folds", counts.fold);
     count(".without", counts.without);
     part(".maturity output").textContent = `${number(low)} to ${number(high)}`;
 
@@ -94,7 +94,7 @@ function cellFilters(form, data, changed) {
     part(".scale").hidden = by !== "t";
     const heat = (t) => data.heat[Math.round(((t - first) / (last - first || 1)) * (data.heat.length - 1))];
     const colour = by === "t" ? (i) => (data.t[i] === null ? NONE : heat(data.t[i])) : (i) => colourOf(data[by][i]);
-    return { shown, colour };
+    return { scene, shown, colour };
   }
 
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -102,6 +102,10 @@ function cellFilters(form, data, changed) {
   let waiting = 0;
   const soon = () => { waiting = waiting || requestAnimationFrame(() => { waiting = 0; changed(); }); };
   form.addEventListener("input", soon);
+  // A reset keeps the fold.
+  form.elements.fold?.addEventListener("change", ({ target }) => {
+    for (const option of target.options) option.defaultSelected = option.selected;
+  });
   form.addEventListener("reset", soon); // the inputs have their first values after this event, before the next frame
   part(".ticks").addEventListener("click", (event) => {
     if (event.target.type !== "button") return;

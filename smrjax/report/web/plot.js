@@ -4,6 +4,7 @@
 // Plotly draws it; until it draws the next one, the browser shifts and scales what is drawn. That takes no drawing, so
 // the plot follows the hand on machines without a graphics card, too. More is drawn than the stage shows.
 const AROUND = 0.25; // of the stage's width and height, on each side
+const BUTTONS = 40; // pixels that the buttons take on the right
 
 function cellPlot(stage, data, { outcomes, moved }) {
   const chart = stage.querySelector(".chart");
@@ -13,6 +14,7 @@ function cellPlot(stage, data, { outcomes, moved }) {
   const INK = "#1f1f1f";
   // A shape for each outcome, so that wrong cells are told apart without colours; drawn in this order.
   const SHAPES = { right: ["circle", 1], unknown: ["square", 0.9], wrong: ["x", 1.25] };
+  let scene = data.scenes[0];
   let view = fitted();
   let drawn = view;
   let waiting = 0;
@@ -20,12 +22,13 @@ function cellPlot(stage, data, { outcomes, moved }) {
   let colour = () => INK;
 
   function fitted() {
-    const lines = [...data.curves, ...data.targets];
-    const [left, right] = extent(data.x.concat(...lines.map((line) => line.x)));
-    const [low, high] = extent(data.y.concat(...lines.map((line) => line.y)));
-    // Room for markers, and for the names at the ends of the curves.
-    const unit = Math.max((right - left) / (stage.clientWidth - 72), (high - low) / (stage.clientHeight - 56));
-    return { x: (left + right) / 2, y: (low + high) / 2, unit: unit || 0.01 };
+    const lines = [...scene.curves, ...scene.targets];
+    const whole = (side) => extent(
+      data[side].slice(scene.first, scene.first + scene.count).concat(...lines.map((line) => line[side])));
+    const [[left, right], [low, high]] = [whole("x"), whole("y")];
+    // Room for markers and for the names at the ends of the curves; on the right, for the buttons, too.
+    const unit = Math.max((right - left) / (stage.clientWidth - 72 - BUTTONS), (high - low) / (stage.clientHeight - 56)) || 0.01;
+    return { x: (left + right + BUTTONS * unit) / 2, y: (low + high) / 2, unit };
   }
 
   function layout() {
@@ -41,11 +44,11 @@ function cellPlot(stage, data, { outcomes, moved }) {
       paper_bgcolor: "white",
       plot_bgcolor: "white",
       shapes: [
-        ...data.curves.flatMap(drawnCurve),
-        ...data.targets.flatMap(({ x, y }) => x.map((value, k) => dot(value, y[k]))),
-        ...data.curves.map(arrowhead),
+        ...scene.curves.flatMap(drawnCurve),
+        ...scene.targets.flatMap(({ x, y }) => x.map((value, k) => dot(value, y[k]))),
+        ...scene.curves.map(arrowhead),
       ],
-      annotations: data.curves.map(label),
+      annotations: scene.curves.map(label),
     };
   }
 
@@ -90,7 +93,7 @@ function cellPlot(stage, data, { outcomes, moved }) {
 
   function traces() {
     // Fewer cells, a larger stage or a closer look: larger markers.
-    const room = Math.sqrt((stage.clientWidth * stage.clientHeight) / (data.names.length || 1));
+    const room = Math.sqrt((stage.clientWidth * stage.clientHeight) / (scene.count || 1));
     const size = Math.min(10, Math.max(4.5, 0.36 * room * Math.sqrt(fitted().unit / view.unit)));
     return Object.entries(SHAPES).map(([outcome, [symbol, scale]]) => {
       const own = shown.filter((i) => outcomes[i] === outcome);
@@ -136,8 +139,10 @@ function cellPlot(stage, data, { outcomes, moved }) {
   }).observe(stage);
 
   return {
-    draw(newShown, newColour) {
-      [shown, colour] = [newShown, newColour];
+    draw(found) {
+      const other = found.scene !== scene;
+      ({ scene, shown, colour } = found);
+      if (other) view = fitted(); // each fold has a space of its own
       redraw();
     },
     at: (i) => [
@@ -156,8 +161,11 @@ function cellPlot(stage, data, { outcomes, moved }) {
   };
 }
 
+// By a loop: browsers differ in how many arguments Math.min may have.
 function extent(values) {
-  return values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+  let [least, most] = [Infinity, -Infinity];
+  for (const value of values) [least, most] = [Math.min(least, value), Math.max(most, value)];
+  return values.length ? [least, most] : [0, 1];
 }
 
 function hasWebGL() {

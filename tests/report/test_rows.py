@@ -1,4 +1,4 @@
-"""Bars of scores and outcomes, strips of cells, reliability: what is drawn and written, then the odd inputs."""
+"""Bars of outcomes, strips of cells, reliability: what is drawn and written, then the odd inputs."""
 
 import numpy as np
 import pytest
@@ -10,42 +10,9 @@ from smrjax.report import (
     along,
     outcomes_figure,
     reliability_figure,
-    score_bars_figure,
     traversal_figure,
 )
 from tests.report.conftest import check_png, svg_words
-
-SCORES = {
-    "macro-F": {"TML": [0.70, 0.72, 0.74], "SMR": [0.75, 0.73, np.nan], "none": []},
-    "severity": {"TML": [1.0, 1.2, 1.1], "SMR": [0.9], "none": []},
-}
-
-
-def test_bars_say_means_and_intervals(tmp_path):
-    path = score_bars_figure(tmp_path / "b.png", scores=SCORES, baseline="TML", apart=["none"], title="Scores")
-    check_png(path, "#8fbbe0", "#b9b9b9")
-    words = svg_words(path.with_suffix(".svg"))
-    # t(0.975, 2) x 0.02 / sqrt(3) = 4.302653 x 0.0115470
-    assert "0.720 ± 0.050" in words and "0.900" in words and "–" in words
-    assert "Scores" in words and words.count("TML") == 1
-
-
-def test_bars_of_small_scores_begin_at_zero_and_of_close_ones_do_not(tmp_path):
-    words = {}
-    for name, values in (("small", [0.05, 0.2]), ("close", [0.80, 0.82])):
-        path = score_bars_figure(tmp_path / f"{name}.png", scores={"s": {"a": values}}, baseline=None, title="t")
-        words[name] = svg_words(path.with_suffix(".svg"))
-    ticks = [
-        [float(w.replace("−", "-")) for w in of if w.replace("−", "").replace(".", "").isdigit()]
-        for of in words.values()
-    ]
-    assert min(ticks[0]) <= 0 and min(ticks[1]) > 0.4
-
-
-@pytest.mark.parametrize("scores, baseline", [({}, None), ({"s": {"a": [1.0]}}, "b")])
-def test_bars_refuse_what_cannot_be_drawn(tmp_path, scores, baseline):
-    with pytest.raises(ValueError, match="no run|none of"):
-        score_bars_figure(tmp_path / "b.png", scores=scores, baseline=baseline, title="t")
 
 
 def test_outcomes_say_every_share_that_has_room(tmp_path):
