@@ -117,8 +117,8 @@ class TrainOptions:
     seed: int = 0
     """Of splits, weights, batches, augmentation and dropout."""
     devices: int = 0
-    """Use this many devices; 0 for all there are, or as many of them as divide a batch. On CPUs, that many are
-    simulated."""
+    """Use this many devices (of each process); 0 for all there are, or as many of them as divide a batch. On CPUs, that
+    many are simulated."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,9 @@ def configure(
     given = {anew: getattr(config, anew)} if anew else {}
     if config != replace(default, run=RunOptions(resume=folder), **given):
         raise InputError("--resume takes all options from the run's config.json; give no others beside it")
-    stored: Any = from_json(kind, read_json(Path(folder) / "config.json"))
+    kept = read_json(Path(folder) / "config.json")
+    # What is given anew need not be stored as this version knows it.
+    stored: Any = from_json(kind, kept | {name: to_json(block) for name, block in given.items()})
     return replace(stored, run=replace(stored.run, resume=folder), **given)
 
 

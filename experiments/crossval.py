@@ -1,7 +1,7 @@
 """Cross-validation of one method: train, assess and write each fold, then sum up; shared by all experiments."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from smrjax.train.folder import locked, read_json, write_arrays, write_json
 from smrjax.train.learner import Learner, Plan, build, embed_cells
 from smrjax.train.loop import Interrupted, train
 from smrjax.train.optimizer import adamw_cosine
+from smrjax.train.processes import anyone, leads, told
 from smrjax.train.state import TrainState
 from smrjax.train.step import unit
 
@@ -39,6 +40,8 @@ def cross_validate(
     should_stop: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
     """Train and assess every fold that is not done yet, then write the summary and the pictures.
+
+    With several processes, all call it alike; process 0 alone reads and writes the folder.
 
     Args:
         blocks: Options.
@@ -61,36 +64,40 @@ def cross_validate(
     steps = -(-largest // (options.classes_per_batch * options.per_class))
     learner = _learner(blocks, prepared, steps)
     with (
-        locked(folder),
+        ExitStack() as held,
         nullcontext(should_stop) if should_stop else stop_flag() as should_stop,
         tqdm(
-            total=steps * options.epochs * len(folds), unit="step", desc=title, dynamic_ncols=True, smoothing=0.05
+            total=steps * options.epochs * len(folds),
+            unit="step",
+            desc=title,
+            dynamic_ncols=True,
+            smoothing=0.05,
+            disable=not leads(),
         ) as bar,
     ):
-        _write_lasting(folder, prepared)
+        told(lambda: held.enter_context(locked(folder)))
+        told(lambda: _write_lasting(folder, prepared))
         for order, fold in enumerate(folds):
             target = folder / f"fold_{fold}"
-            if not (target / "result.json").exists():
+            if not told((target / "result.json").exists):
                 bar.set_description(f"fold {order + 1}/{len(folds)}")
                 try:
-                    result = _run_fold(blocks, prepared, learner, target, fold, steps, bar, should_stop)
-                    write_json(target / "result.json", result)
-                    if should_stop() and fold != folds[-1]:
+                    _run_fold(blocks, prepared, learner, target, fold, steps, bar, should_stop)
+                    if anyone(should_stop()) and fold != folds[-1]:
                         raise Interrupted
                 except Interrupted:
-                    raise Interrupted(read_json(folder / "run.json")["resume"]) from None
+                    raise Interrupted(told(lambda: read_json(folder / "run.json")["resume"])) from None
             # Early stops and folds done before leave steps out; they count neither as done nor as left.
             bar.total = bar.n + (len(folds) - order - 1) * steps * options.epochs
             bar.refresh()
         bar.set_description(title)
-        summary = write_summary(folder, prepared.cells, folds=folds, title=title)
-    if blocks.run.pictures:
-        summary["pictures"] = draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
-    if blocks.run.explain:
-        summary["pictures"] = summary.get("pictures", []) + explain_fold(
-            blocks, prepared, learner, folder, folds[0], title
-        )
-    return summary
+        summary = told(lambda: write_summary(folder, prepared.cells, folds=folds, title=title))
+        pictures: list[Path] = []
+        if blocks.run.pictures and leads():
+            pictures += draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
+        if blocks.run.explain and leads():
+            pictures += explain_fold(blocks, prepared, learner, folder, folds[0], title)
+    return summary | {"pictures": pictures}
 
 
 def _write_lasting(folder: Path, prepared: Prepared) -> None:
@@ -132,7 +139,8 @@ def _run_fold(
     steps: int,
     bar: tqdm,
     should_stop: Callable[[], bool],
-) -> dict[str, Any]:
+) -> None:
+    """Train a fold, assess it and write what comes out, ``result.json`` last: with it, the fold is done."""
     options = blocks.train
     train_rows, validation_rows, test_rows = prepared.parts[fold]
     plan = Plan(
@@ -151,7 +159,7 @@ def _run_fold(
 
     def on_epoch(row: dict[str, Any]) -> None:
         bar.set_postfix_str(f"epoch {row['epoch'] + 1}, validation macro-F {row['macro_f1']:.3f}")
-        for words in row["warnings"]:
+        for words in row["warnings"] if leads() else ():
             tqdm.write(f"fold {fold}, epoch {row['epoch'] + 1}: {words}")
 
     state, history = train(
@@ -165,18 +173,22 @@ def _run_fold(
         should_stop=should_stop,
     )
     z, goal = _embed_all(blocks, prepared, learner, state, plan, train_rows)
-    result = assess_fold(
-        folder,
-        z=z,
-        cells=prepared.cells,
-        taxonomy=prepared.taxonomy,
-        rows=(train_rows, validation_rows, test_rows),
-        goal=goal,
-        seed=options.seed,
-        severity=prepared.severity,
-        decision=blocks.run.decision,
-    )
-    return {"fold": fold, "epochs": len(history), "history": history} | result
+
+    def assess() -> None:
+        result = assess_fold(
+            folder,
+            z=z,
+            cells=prepared.cells,
+            taxonomy=prepared.taxonomy,
+            rows=(train_rows, validation_rows, test_rows),
+            goal=goal,
+            seed=options.seed,
+            severity=prepared.severity,
+            decision=blocks.run.decision,
+        )
+        write_json(folder / "result.json", {"fold": fold, "epochs": len(history), "history": history} | result)
+
+    told(assess)
 
 
 def _embed_all(

@@ -211,20 +211,20 @@ def check_decision(run: RunOptions, severity: np.ndarray | None) -> None:
 
 
 def devices_for(asked: int, batch: int) -> list[jax.Device]:
-    """So many devices, or for 0, of all there are, as many as a batch can be split over.
+    """So many devices of every process, or for 0, of all there are, as many as a batch can be split over.
 
     Raises:
         InputError: for more than there are, or a number that does not divide the batch.
     """
-    here = jax.devices()
-    if asked > len(here):
-        raise InputError(f"--devices {asked}: there are {len(here)} here")
-    count = asked or max(n for n in range(1, len(here) + 1) if batch % n == 0)
-    if batch % count:
-        raise InputError(
-            f"a batch of {batch} cells cannot be split evenly over {count} devices; change its size, or --devices"
-        )
-    return here[:count]
+    everywhere = [[d for d in jax.devices() if d.process_index == i] for i in range(jax.process_count())]
+    here, processes = min(map(len, everywhere)), len(everywhere)
+    if asked > here:
+        raise InputError(f"--devices {asked}: there are {here} here")
+    count = asked or max((n for n in range(1, here + 1) if batch % (n * processes) == 0), default=1)
+    if batch % (count * processes):
+        among = f"{count * processes} devices" if processes == 1 else f"{processes} processes of {count} devices"
+        raise InputError(f"a batch of {batch} cells cannot be split evenly over {among}; change its size, or --devices")
+    return [device for own in everywhere for device in own[:count]]
 
 
 def encoder_of(blocks: Blocks) -> tuple[Any, Any]:

@@ -11,17 +11,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from experiments.processes import ProcessOptions, join
 from smrjax.errors import InputError
 from smrjax.train.folder import read_json
 from smrjax.train.loop import Interrupted
 
 
-def prepare_jax(devices: int, compile_cache: Path | None) -> None:
+def prepare_jax(devices: int, compile_cache: Path | None, together: ProcessOptions | None = None) -> None:
     """Set up JAX; to be called before anything is computed.
 
     Args:
         devices: On a machine with CPUs alone, simulate this many; 0 or 1 for one.
         compile_cache: Folder for compiled programs, or None.
+        together: How the processes of one training meet, where there may be several.
+
+    Raises:
+        InputError: if they do not meet.
     """
     import jax
 
@@ -30,6 +35,8 @@ def prepare_jax(devices: int, compile_cache: Path | None) -> None:
     if compile_cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(compile_cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if together is not None:
+        join(together)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -18,6 +19,7 @@ from experiments.config import (
 )
 from experiments.crossval import cross_validate
 from experiments.prepare import prepare
+from experiments.processes import ProcessOptions
 from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table
@@ -27,6 +29,7 @@ from smrjax.errors import InputError
 from smrjax.method import PULLS, Method, smr, softmax, tml
 from smrjax.targets import TARGETS
 from smrjax.taxonomy import Taxonomy
+from smrjax.train.processes import alike, leads, together, told
 
 if TYPE_CHECKING:
     from builtins import str as CurveName
@@ -75,6 +78,7 @@ class Config:
     encoder: EncoderOptions = block(EncoderOptions)
     train: TrainOptions = block(TrainOptions)
     run: RunOptions = block(RunOptions)
+    together: ProcessOptions = block(ProcessOptions)
 
 
 PAPER = Config(
@@ -98,19 +102,27 @@ COLUMNS = {
 
 def main() -> None:
     """Run one method under cross-validation, or go on with a run."""
-    config = configure(Config, PRESETS, resolved, prog="python -m experiments.smr", text=__doc__ or "")
-    prepare_jax(config.train.devices, cache_root(config.data.cache) / "xla" if config.run.compile_cache else None)
-    prepared = prepare(config, lambda taxonomy: method_of(config.smr, taxonomy))
-    if config.smr.method == "smr" and config.smr.loss == "normal":
+    config = configure(Config, PRESETS, resolved, prog="python -m experiments.smr", text=__doc__ or "", anew="together")
+    prepare_jax(
+        config.train.devices,
+        cache_root(config.data.cache) / "xla" if config.run.compile_cache else None,
+        together=config.together,
+    )
+    prepared = together(lambda: prepare(config, lambda taxonomy: method_of(config.smr, taxonomy)))
+    identity = alike(identity_of(prepared))
+    if leads() and config.smr.method == "smr" and config.smr.loss == "normal":
         warn_of_collapse(config.smr.alpha or 0.0, config.smr.l1, config.encoder.embedding_dim)
-    folder = open_run(
-        config,
-        "smr",
-        default_name(config),
-        identity=identity_of(prepared),
-        severity=severity_of(prepared.severity, prepared.severity_file),
+    severity = severity_of(prepared.severity, prepared.severity_file)
+    folder = Path(
+        told(lambda: str(open_run(config, "smr", default_name(config), identity=identity, severity=severity)))
     )
     summary = cross_validate(config, prepared, folder, title=title(config))
+    if leads():
+        say(config, summary, folder)
+
+
+def say(config: Config, summary: dict[str, Any], folder: Path) -> None:
+    """Print what came out."""
     print(f"\n{summary['title']}\n{table(summary, COLUMNS)}")
     if config.smr.method == "smr":
         print("tau: along the method's own curves; summary.json has it along curves fitted afterwards, too\n")

@@ -13,7 +13,7 @@ import optax
 
 from smrjax.data.sampling import eval_batches
 from smrjax.method import Method
-from smrjax.train import parallel
+from smrjax.train import parallel, processes
 from smrjax.train.state import TrainState, create
 from smrjax.train.step import make_embed, make_train_step
 
@@ -125,7 +125,7 @@ def embed_cells(
     batch: int,
     devices: Sequence[jax.Device],
 ) -> np.ndarray:
-    """Embeddings of some cells, in batches of one fixed shape.
+    """Embeddings of some cells, in batches of one fixed shape; each process reads and embeds its part of each.
 
     Args:
         embed: From `parallel.map_embed`.
@@ -139,17 +139,23 @@ def embed_cells(
         Float[n, D].
     """
 
-    def fetch(z: jax.Array, valid: np.ndarray) -> np.ndarray:
-        return np.asarray(z).reshape(len(valid), -1)[valid]
+    def fetch(z: jax.Array) -> np.ndarray:
+        return np.asarray(z).reshape(-1, z.shape[-1])
 
     batch = -(-batch // len(devices)) * len(devices)
-    parts, under_way = [], deque[tuple[jax.Array, np.ndarray]]()
-    for some, valid in eval_batches(rows, batch):
-        under_way.append((embed(mapped.params, mapped.batch_stats, parallel.share(plain(some), devices)), valid))
+    parts, valid, under_way = [], [], deque[jax.Array]()
+    for some, real in eval_batches(rows, batch):
+        pixels = plain(parallel.own_part(some, devices))
+        under_way.append(embed(mapped.params, mapped.batch_stats, parallel.share(pixels, devices)))
+        valid.append(real)
         # The next batch is read while this one is computed; no third one piles up.
         if len(under_way) > 1:
-            parts.append(fetch(*under_way.popleft()))
-    return np.concatenate([*parts, *(fetch(*one) for one in under_way)])
+            parts.append(fetch(under_way.popleft()))
+    parts += map(fetch, under_way)
+    # Of every process its part of every batch: back into the order of the rows, once for all of them.
+    every = processes.gathered(np.concatenate(parts))
+    each = every.reshape(len(every), len(parts), -1, every.shape[-1]).swapaxes(0, 1)
+    return each.reshape(-1, every.shape[-1])[np.concatenate(valid)]
 
 
 def blank_state(learner: Learner, cells: Cells, head_key: jax.Array) -> TrainState:

@@ -11,11 +11,12 @@ import numpy as np
 from smrjax.errors import InputError
 from smrjax.evaluate.scores import accuracy, macro_f1
 from smrjax.evaluate.svm import fit_svm, fit_svm_at
-from smrjax.train import parallel
+from smrjax.train import parallel, processes
+from smrjax.train.keeping import keeping
 from smrjax.train.learner import Cells, Learner, Plan, blank_state, embed_cells
 from smrjax.train.monitor import health
 from smrjax.train.optimizer import with_rate
-from smrjax.train.state import TrainState, open_checkpoints, restore, save
+from smrjax.train.state import TrainState
 
 
 class Interrupted(Exception):
@@ -51,6 +52,8 @@ def train(
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Train until the plan is done, from the last state in ``folder`` if there is one.
 
+    With several processes, all call it alike; process 0 alone reads and writes ``folder``.
+
     Args:
         learner: From `build`.
         cells: To train on and to validate with.
@@ -81,14 +84,15 @@ def train(
         return embed_cells(learner.embed, mapped, cells.plain, rows, plan.embed_batch, devices)
 
     def refit(z: np.ndarray, goal: Any, step: int) -> Any:
-        return learner.refit(jnp.asarray(z), jnp.asarray(y), goal, jax.random.fold_in(refit_key, step))
+        # Every process has the time to do it, but on processors of another kind would have other last bits.
+        return processes.shown(learner.refit(jnp.asarray(z), jnp.asarray(y), goal, jax.random.fold_in(refit_key, step)))
 
-    with open_checkpoints(folder / "checkpoints") as manager:
+    with keeping(folder / "checkpoints") as kept:
         state = blank_state(learner, cells, head_key)
-        last = manager.latest_step()
+        last = kept.latest()
         log: dict[str, Any] = {"history": [], "svm": {}}
         if last is not None:
-            state, log = restore(manager, state, last)
+            state, log = kept.restore(state, last)
         else:
             z = embed(parallel.replicate(state, devices), seen)
             if not np.isfinite(z).all():
@@ -102,14 +106,14 @@ def train(
             epoch = len(history)
             batches = plan.batches(y, steps=plan.steps, seed=plan.seed, epoch=epoch)
             for number in range(int(state.step), (epoch + 1) * plan.steps):
-                if should_stop():
-                    if manager.latest_step() != number:
+                if processes.anyone(should_stop()):
+                    if kept.latest() != number:
                         state = parallel.first(mapped)
                         _check_finite(state.totals["loss"], epoch, folder)
-                        save(manager, state, log)
-                    manager.wait_until_finished()
+                        kept.save(state, log)
+                    kept.wait()
                     raise Interrupted
-                rows = cells.train[batches[number - epoch * plan.steps]]
+                rows = parallel.own_part(cells.train[batches[number - epoch * plan.steps]], devices)
                 images, y_batch = parallel.share(cells.read(rows), devices), parallel.share(labels[rows], devices)
                 # At most one step under way, with the next batch at hand: a wish to stop is heard within a step.
                 jax.block_until_ready(mapped.step)
@@ -141,16 +145,17 @@ def train(
                 row |= health(z, labels[seen], state.goal, cells.lineages, active_triplets=active)
             if plan.rate is not None:
                 row["learning_rate"] = plan.rate(history)
+            row = processes.told(row.copy)
             history.append(row)
             if plan.rate is not None:
                 state = state.replace(opt_state=with_rate(state.opt_state, plan.rate(history)))  # type: ignore[attr-defined]
-            save(manager, state, log, {"score": row[plan.score], "epoch": epoch})
+            kept.save(state, log, {"score": row[plan.score], "epoch": epoch})
             mapped = parallel.replicate(state, devices)
             on_epoch(row)
         best = best_row(history, plan.score)
         if best is not None:
-            manager.wait_until_finished()
-            state, _ = restore(manager, state, (best["epoch"] + 1) * plan.steps)
+            kept.wait()
+            state, _ = kept.restore(state, (best["epoch"] + 1) * plan.steps)
     return state, history
 
 

@@ -64,7 +64,7 @@ def create(
 
 
 def open_checkpoints(folder: Path) -> Any:
-    """A manager that writes in the background and keeps the latest state and the best one.
+    """A manager that writes in the background and keeps the latest state and the best one, for process 0 alone.
 
     Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties.
     """
@@ -74,12 +74,18 @@ def open_checkpoints(folder: Path) -> Any:
     def rank(metrics: dict[str, float]) -> tuple[float, float]:
         return metrics["score"], -metrics["epoch"]
 
+    several = jax.process_count() > 1
+    if several:
+        folder.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
         # Without best_fn, metrics are not written, and a resumed run would forget which state is the best.
         best_fn=rank,  # type: ignore[arg-type]
         preservation_policy=keep.AnyPreservationPolicy(
             [keep.LatestN(1), keep.BestN(get_metric_fn=rank, n=1)]  # type: ignore[arg-type]
         ),
+        # Of several processes, others take no part: their disks may be other ones.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0} if several else None),
+        create=not several,  # with a part of the processes, Orbax does not
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
 

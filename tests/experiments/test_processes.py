@@ -1,0 +1,94 @@
+"""The command line in several processes: it finds the others, one of them writes, all say the same fault."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.processes import ProcessOptions, join
+from smrjax.errors import InputError
+from smrjax.files import read_flat, read_json
+from tests.train.test_processes import free_port
+
+SMALL = ["--count", "300", "--folds", "3", "--only-folds", "0", "--epochs", "1", "--image-size", "32", "--no-pictures"]
+SMALL += ["--encoder", "densenet_tiny", "--no-compile-cache"]
+
+
+def run(folder, *, words, surroundings):
+    """``experiments.smr`` in as many processes as there are surroundings: exit codes, and what each said."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "experiments.smr", "--out", str(folder), "--name", "run", *own],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1", "SMRJAX_CACHE": str(folder / "cache")} | around,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for own, around in zip(words, surroundings, strict=True)
+    ]
+    said = [one.communicate(timeout=300) for one in running]
+    return [one.returncode for one in running], said
+
+
+def is_free(port):
+    with socket.socket() as some:
+        return some.connect_ex(("127.0.0.1", port)) != 0
+
+
+def launched_by_slurm():
+    """What srun tells each of two tasks; JAX makes the port of the job's number."""
+    port = next(port for port in range(61440, 65536) if is_free(port))
+    common = {"SLURM_JOB_ID": str(port - 61440), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    common |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+    return [common | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)]
+
+
+def test_under_srun_two_processes_train_what_one_trains(tmp_path):
+    codes, said = run(tmp_path, words=[SMALL] * 2, surroundings=launched_by_slurm())
+    assert codes == [0, 0], said
+    alone, words = run(tmp_path / "alone", words=[SMALL], surroundings=[{}])
+    assert alone == [0], words
+    # Process 0 says and writes everything.
+    assert "macro-F" in said[0][0] and "macro-F" not in said[1][0] and "step" not in said[1][1]
+    folders = [one / "smr" / "run" for one in (tmp_path, tmp_path / "alone")]
+    assert {p.name for p in folders[0].iterdir()} == {p.name for p in folders[1].iterdir()}
+    found, wanted = (read_flat(one / "fold_0" / "embeddings.npz") for one in folders)
+    np.testing.assert_allclose(found["embeddings"], wanted["embeddings"], atol=2e-4)
+    first, second = (read_json(one / "fold_0" / "result.json")["history"][0] for one in folders)
+    assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
+
+
+def test_processes_with_other_cells_are_told_apart_before_anything_is_written(tmp_path):
+    where = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process-id"]
+    words = [[*SMALL, *where, "0"], [*SMALL, *where, "1", "--render-seed", "1", "--count", "400"]]
+    codes, said = run(tmp_path, words=words, surroundings=[{}, {}])
+    assert codes == [2, 2]
+    for _, errors in said:
+        assert "error: process 1: the cells are not those of process 0" in errors and "Traceback" not in errors
+    assert not (tmp_path / "smr").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"coordinator": "node1"}, "HOST:PORT"),
+        ({"coordinator": "node1:99999", "processes": 2, "process_id": 0}, "HOST:PORT"),
+        ({"coordinator": "node1:1234", "process_id": 0}, "--processes 0"),
+        ({"coordinator": "node1:1234", "processes": 2}, "--process-id -1: give 0 to 1"),
+        ({"coordinator": "node1:1234", "processes": 2, "process_id": 2}, "--process-id 2"),
+        ({"processes": 2}, "need --coordinator"),
+        ({"coordinator": "auto", "processes": 2}, "need --coordinator HOST:PORT"),
+    ],
+)
+def test_options_that_do_not_fit_together(options, words):
+    with pytest.raises(InputError, match=words):
+        join(ProcessOptions(**options))
+
+
+def test_a_process_0_that_does_not_come_is_said():
+    port = free_port()
+    with pytest.raises(InputError, match=f"127.0.0.1:{port}: process 0 does not answer there after 0 s"):
+        join(ProcessOptions(f"127.0.0.1:{port}", 2, 1), patience=0)
