@@ -190,6 +190,7 @@ def _summary(
         "channels": {name: one._asdict() for name, one in channels.items()},
         "left_out": left_out,
         "config": read_json(folder / "config.json"),
+        "duplicates": read_json(folder / "run.json").get("duplicates"),
         "command": read_json(folder / "run.json")["command"],
         "versions": versions(),
     }

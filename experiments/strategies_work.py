@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.checks import check_explained
+from experiments.duplicates import Repeated, nested_sides_of
 from experiments.outcome import Judged
 from experiments.prepare import (
     check_decision,
     check_only_folds,
     devices_for,
+    duplicates_in,
     find_severity,
     read_cells,
     with_weights,
@@ -58,6 +60,7 @@ class Work:
         devices: On which networks are trained.
         severity: As run.json has it.
         identity: What a resume must find as it was.
+        repeated: Duplicates among the cells.
     """
 
     judged: Judged
@@ -68,6 +71,7 @@ class Work:
     devices: list[jax.Device]
     severity: dict[str, Any]
     identity: dict[str, str]
+    repeated: Repeated
 
     def stored(self) -> dict[str, Any]:
         """What a resume takes from run.json instead of finding it anew."""
@@ -123,6 +127,7 @@ def ready(config: Config) -> Work:
         devices=devices,
         severity=severity_of(severity, severity_file),
         identity=identity,
+        repeated=duplicates_in(data, cells, nested_sides_of(folds)),
     )
 
 
