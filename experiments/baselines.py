@@ -26,7 +26,14 @@ def main() -> None:
     # Before anything is read: a cluster that is not there is said at once.
     with workers(config.workers.scheduler, config.workers.jobs or processors()) as at_once:
         work = ready(config)
-        folder = open_run(config, "baselines", default_name(config), identity=work.identity, severity=work.severity)
+        folder = open_run(
+            config,
+            "baselines",
+            default_name(config),
+            identity=work.identity,
+            severity=work.severity,
+            repeated=work.repeated,
+        )
         with locked(folder), resumable(folder) as should_stop:
             search_classifiers(config, work, folder, at_once, should_stop)
             search_networks(config, work, folder, should_stop)

@@ -57,6 +57,7 @@ def write_report(
                 entry.folder: {"group": entry.group, "title": entry.title} | one for entry, one in found.items()
             },
             "config": read_json(folder / "config.json"),
+            "duplicates": read_json(folder / "run.json").get("duplicates"),
             "command": read_json(folder / "run.json")["command"],
             "versions": versions(),
         },

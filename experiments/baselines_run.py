@@ -14,11 +14,13 @@ from tqdm import tqdm
 from experiments import descriptors, nested, networks
 from experiments.baselines_options import Config, beside
 from experiments.cluster import processors
+from experiments.duplicates import Repeated, nested_sides_of
 from experiments.outcome import Judged
 from experiments.prepare import (
     augmentation,
     check_only_folds,
     devices_for,
+    duplicates_in,
     find_severity,
     first_variables,
     read_cells,
@@ -46,6 +48,7 @@ class Work:
         learnt: Methods that learn embeddings, with what they work with.
         severity: As run.json has it.
         identity: What a resume must find as it was.
+        repeated: Duplicates among the cells.
     """
 
     described: Judged
@@ -55,6 +58,7 @@ class Work:
     learnt: dict[str, Learnt]
     severity: dict[str, Any]
     identity: dict[str, str]
+    repeated: Repeated
 
 
 def ready(config: Config) -> Work:
@@ -81,6 +85,7 @@ def ready(config: Config) -> Work:
     )
     check_only_folds(data, len(folds))
     check_classes(folds, cells.labels, cells.classes)
+    repeated = duplicates_in(data, cells, nested_sides_of(folds))
     severity, severity_file = find_severity(data, cells.classes)
     described, seen = (
         Judged(found[size][0], taxonomy, folds, severity) for size in (options.descriptor_size, data.image_size)
@@ -93,7 +98,7 @@ def ready(config: Config) -> Work:
     built = {name: build_network(config, name) for name in names}
     devices = devices_for(config.train.devices, min(networks.BATCHES)) if options.networks else []
     encoder = replace(config.encoder, init=init_of(config, config.encoder.encoder))
-    some = equip_learnt(replace(config, encoder=encoder), seen, learnt(beside(options), config, taxonomy))
+    some = equip_learnt(replace(config, encoder=encoder), seen, learnt(beside(options), config, taxonomy), repeated)
     begun = [v for _, v in built.values()], [one.prepared.variables for one in some.values()]
     identity = {
         "cells": described.cells.digest + seen.cells.digest,
@@ -102,7 +107,7 @@ def ready(config: Config) -> Work:
         "guides": digest_of([one.places for one in some.values()]),
         "severities": digest_of(severity),
     }
-    return Work(described, seen, built, devices, some, severity_of(severity, severity_file), identity)
+    return Work(described, seen, built, devices, some, severity_of(severity, severity_file), identity, repeated)
 
 
 def check_classes(nested: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:

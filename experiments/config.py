@@ -54,6 +54,8 @@ class DataOptions:
     only_folds: tuple[int, ...] = ()
     """Train these folds only, counted from 0; all if none is named, but of rendered cells under --preset quick the
     first three."""
+    strict_split: bool = False
+    """Refuse to train where a cell has a duplicate in another part of its fold, instead of a warning."""
     cache: Path | None = None
     """Folder for decoded images; by default smrjax in the user's cache folder."""
 

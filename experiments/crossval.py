@@ -76,7 +76,7 @@ def cross_validate(
         ) as bar,
     ):
         told(lambda: held.enter_context(locked(folder)))
-        told(lambda: _write_lasting(folder, prepared))
+        told(lambda: _write_lasting(folder, prepared, folds))
         for order, fold in enumerate(folds):
             target = folder / f"fold_{fold}"
             if not told((target / "result.json").exists):
@@ -100,10 +100,12 @@ def cross_validate(
     return summary | {"pictures": pictures}
 
 
-def _write_lasting(folder: Path, prepared: Prepared) -> None:
+def _write_lasting(folder: Path, prepared: Prepared, folds: tuple[int, ...]) -> None:
     """What all folds share and no checkpoint has: with it, a run's folder alone predicts on another machine."""
     write_json(folder / "taxonomy.json", to_json(prepared.taxonomy))
-    write_stain(folder / "stain.json", prepared.cells.images)
+    # Cells that no fold trains on have no say in anything that is kept.
+    trained = np.unique(np.concatenate([prepared.parts[fold][0] for fold in folds]))
+    write_stain(folder / "stain.json", prepared.cells.images, trained)
     if prepared.untrained is not None:
         write_arrays(folder / "untrained.npz", prepared.untrained)
 

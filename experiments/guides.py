@@ -125,6 +125,7 @@ def main() -> None:
         default_name(config),
         identity=identity_of(prepared, guides=np.array(list(places.values()))),
         severity=severity_of(prepared.severity, prepared.severity_file),
+        repeated=prepared.repeated,
     )
     write_json(folder / "guides.json", {name: guide.tolist() for name, guide in places.items()})
     runs, summaries = variants(config, places), {}

@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.checks import check_explain, check_explained, check_options
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
+from experiments.duplicates import Repeated, look_for_duplicates, sides_of
 from experiments.views import Views, of_features, of_images, precompute
 from smrjax.data import CellSet, load
 from smrjax.data.augment import augment
@@ -56,7 +57,7 @@ class Prepared:
     """Everything that is read or built before a run folder is made, so that bad input leaves nothing behind.
 
     ``untrained`` are those of the encoder's variables that no checkpoint will have: stages computed beforehand, or all
-    where there is no epoch; None where there are none.
+    where there is no epoch; None where there are none. ``repeated`` are the cells' duplicates.
     """
 
     cells: CellSet
@@ -71,6 +72,7 @@ class Prepared:
     variables: Any
     devices: list[jax.Device]
     untrained: Any
+    repeated: Repeated
 
 
 def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared:
@@ -99,7 +101,8 @@ def prepare(blocks: Blocks, method_of: Callable[[Taxonomy], Method]) -> Prepared
     )
     check_only_folds(data, int(folds.max()) + 1)
     parts = [split(folds, fold) for fold in range(int(folds.max()) + 1)]
-    return equip(blocks, cells, taxonomy, method, folds, parts)
+    repeated = duplicates_in(data, cells, sides_of(parts, len(cells)))
+    return equip(blocks, cells, taxonomy, method, folds, parts, repeated)
 
 
 def training_cells(prepared: Prepared, fold: int) -> Cells:
@@ -123,6 +126,15 @@ def read_cells(data: DataOptions, size: int) -> tuple[CellSet, Taxonomy]:
     return cells, for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
 
 
+def duplicates_in(data: DataOptions, cells: CellSet, sides: np.ndarray) -> Repeated:
+    """The duplicates of the cells in these parts of each fold, see `experiments.duplicates`.
+
+    Raises:
+        InputError: under ``--strict-split``, if some are in two parts of a fold.
+    """
+    return look_for_duplicates(cells, sides, data.only_folds, cache=data.cache, strict=data.strict_split)
+
+
 def check_only_folds(data: DataOptions, n_folds: int) -> None:
     """Make sure that the folds asked for are there.
 
@@ -135,7 +147,13 @@ def check_only_folds(data: DataOptions, n_folds: int) -> None:
 
 
 def equip(
-    blocks: Blocks, cells: CellSet, taxonomy: Taxonomy, method: Method, folds: np.ndarray, parts: list[Parts]
+    blocks: Blocks,
+    cells: CellSet,
+    taxonomy: Taxonomy,
+    method: Method,
+    folds: np.ndarray,
+    parts: list[Parts],
+    repeated: Repeated,
 ) -> Prepared:
     """Everything else that a training of these cells works with.
 
@@ -146,6 +164,7 @@ def equip(
         method: What is learnt.
         folds: Whatever ``parts`` follow from, for the run to be known by.
         parts: Of every fold.
+        repeated: From `duplicates_in`.
 
     Raises:
         InputError: for options that do not fit.
@@ -178,6 +197,7 @@ def equip(
         variables,
         devices,
         untrained if options.epochs else whole,
+        repeated,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from experiments.duplicates import in_words
 from experiments.report_cells import Images
 from experiments.report_runs import Run
 from experiments.report_words import enumerated, plus_minus
@@ -118,6 +119,8 @@ def _made(run: Run) -> list[tuple[str, str]]:
         ("Data", f"{run.data}, {data.get('image_size', '?')} px"),
         ("Cells, by hash", code(str(run.about.get("cells", "unknown"))[:16])),
     ]
+    if run.about.get("duplicates"):
+        pairs.append(("Duplicates among the cells", in_words(run.about["duplicates"])))
     if "encoder" in encoder:
         pairs.append(("Network", f"{encoder['encoder']}, weights at first: {encoder.get('init', '?')}"))
     if "epochs" in train:

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments import guides, smr
 from experiments.crossval import cross_validate
+from experiments.duplicates import Repeated
 from experiments.guides_report import title_of
 from experiments.outcome import Judged
 from experiments.prepare import Blocks, Parts, Prepared, equip
@@ -87,7 +88,7 @@ def outer_parts(inner: np.ndarray) -> Parts:
     return np.flatnonzero(inner > 0), np.flatnonzero(inner == 0), np.flatnonzero(inner < 0)
 
 
-def equip_learnt(blocks: Blocks, judged: Judged, named: dict[str, Named]) -> dict[str, Learnt]:
+def equip_learnt(blocks: Blocks, judged: Judged, named: dict[str, Named], repeated: Repeated) -> dict[str, Learnt]:
     """The methods with everything that their trainings work with.
 
     Raises:
@@ -97,7 +98,7 @@ def equip_learnt(blocks: Blocks, judged: Judged, named: dict[str, Named]) -> dic
         return {}
     parts = [outer_parts(inner) for inner in judged.nested]
     any_method = next(iter(named.values()))[1]
-    shared = equip(blocks, judged.cells, judged.taxonomy, any_method, judged.nested, parts)
+    shared = equip(blocks, judged.cells, judged.taxonomy, any_method, judged.nested, parts, repeated)
     return {
         name: Learnt(title, replace(shared, method=method), places) for name, (title, method, places) in named.items()
     }

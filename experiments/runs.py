@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from experiments.config import RunOptions, to_json
+from experiments.duplicates import Repeated, counts_of, write_rows
 from experiments.prepare import Prepared
 from smrjax.errors import InputError
 from smrjax.train.folder import create_run, read_json, write_json
@@ -31,6 +32,7 @@ def open_run(
     *,
     identity: Mapping[str, str],
     severity: dict[str, Any],
+    repeated: Repeated,
     stored: Mapping[str, Any] | None = None,
 ) -> Path:
     """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
@@ -41,6 +43,7 @@ def open_run(
         name: Of a new run, unless ``--name`` gives one.
         identity: What -> its hash, of all that a resume must find as it was; see `identity_of`.
         severity: File and matrix by which errors are scored; see `severity_of`.
+        repeated: Duplicates among its cells; ``duplicates.csv`` has them.
         stored: What else a resume takes from run.json.
 
     Raises:
@@ -57,8 +60,11 @@ def open_run(
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
     write_json(
         folder / "run.json",
-        {"command": command, "resume": resume, "severity": severity} | dict(identity) | dict(stored or {}),
+        {"command": command, "resume": resume, "severity": severity, "duplicates": counts_of(repeated)}
+        | dict(identity)
+        | dict(stored or {}),
     )
+    write_rows(folder / "duplicates.csv", repeated.rows)
     return folder
 
 

@@ -114,7 +114,18 @@ def main() -> None:
         warn_of_collapse(config.smr.alpha or 0.0, config.smr.l1, config.encoder.embedding_dim)
     severity = severity_of(prepared.severity, prepared.severity_file)
     folder = Path(
-        told(lambda: str(open_run(config, "smr", default_name(config), identity=identity, severity=severity)))
+        told(
+            lambda: str(
+                open_run(
+                    config,
+                    "smr",
+                    default_name(config),
+                    identity=identity,
+                    severity=severity,
+                    repeated=prepared.repeated,
+                )
+            )
+        )
     )
     summary = cross_validate(config, prepared, folder, title=title(config))
     if leads():

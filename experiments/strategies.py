@@ -29,6 +29,7 @@ def main() -> None:
         default_name(config),
         identity=work.identity,
         severity=work.severity,
+        repeated=work.repeated,
         stored=work.stored(),
     )
     with locked(folder), resumable(folder) as should_stop:

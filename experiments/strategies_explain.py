@@ -33,7 +33,7 @@ def explain_row(config: Config, work: Work, folder: Path, row: Row, title: str) 
     chances = np.load(place / "probabilities.npy")
     trained = read_best(place / "checkpoints")
     variables = {"params": trained["params"]["encoder"], "batch_stats": trained["batch_stats"]}
-    model = model_of(config, row.encoder, work.channels)
+    model = model_of(config, row.encoder, work.channels[fold])
     seed, codes = config.recipe.seed, run.explain_classes
     return [
         page(

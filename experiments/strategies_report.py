@@ -183,13 +183,15 @@ def _summary(
             "folds": [{k: v for k, v in result.items() if k != "history"} for result in results],
         }
     cells = work.judged.cells
-    channels = {cells.name: work.channels} | {name: domain.channels for name, domain in work.domains.items()}
+    channels = {name: domain.channels for name, domain in work.domains.items()}
     return {
         "rows": rows,
         "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
         "channels": {name: one._asdict() for name, one in channels.items()},
+        "fold_channels": {str(fold): one._asdict() for fold, one in work.channels.items()},
         "left_out": left_out,
         "config": read_json(folder / "config.json"),
+        "duplicates": read_json(folder / "run.json").get("duplicates"),
         "command": read_json(folder / "run.json")["command"],
         "versions": versions(),
     }

@@ -16,6 +16,7 @@ from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of
 from smrjax.errors import InputError
 from smrjax.evaluate import least_severe
 from smrjax.train.folder import atomic, read_json, write_json
+from smrjax.train.learner import Learner
 from smrjax.train.loop import Diverged
 from smrjax.train.state import keep_best
 
@@ -111,12 +112,17 @@ def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, shou
         if not (folder / pretraining_folder(stage) / "result.json").exists():
             _pretrain(config, work, folder, stage, bar, should_stop)
             bar.total = bar.n + steps_left(config, work, folder)
-    model = model_of(config, row.encoder, work.channels)
-    variables = begin(config, folder, model, row)
+    folds = fold_numbers(config, work)
+    # Colours are those of a fold's own training part, so a network is a model, and a program, of its fold.
+    models = {fold: model_of(config, row.encoder, work.channels[fold]) for fold in folds}
+    variables = begin(config, folder, models[folds[0]], row)
     target = _made(folder / row.folder)
     _check_begin(target, variables)
-    learner = learner_of(model, variables, len(cells.classes), recipe, work.devices, crop=True)
-    folds = fold_numbers(config, work)
+
+    def learner_in(fold: int) -> Learner:
+        return learner_of(models[fold], variables, len(cells.classes), recipe, work.devices, crop=True)
+
+    learner = learner_in(folds[0])
     bar.set_description(f"{row}, learning rate")
     split, _ = parts_of(work, folds[0])
     rate = find_rate(target, learner, cells_of(cells, *split), recipe, bar=bar, should_stop=should_stop)
@@ -125,6 +131,8 @@ def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, shou
             continue
         bar.total = bar.n + steps_left(config, work, folder)
         bar.set_description(f"{row}, fold {fold}")
+        if fold != folds[0]:
+            learner = learner_in(fold)
         split, asked = parts_of(work, fold)
         place, part, steps = target / f"fold_{fold}", cells_of(cells, *split), fold_steps(config, work)
         state, history = fit(place, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)

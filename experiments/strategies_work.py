@@ -1,5 +1,6 @@
 """What a run of training strategies works with: cells, folds, sets to pre-train on, networks."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.checks import check_explained
+from experiments.duplicates import Repeated, nested_sides_of
 from experiments.outcome import Judged
 from experiments.prepare import (
     check_decision,
     check_only_folds,
     devices_for,
+    duplicates_in,
     find_severity,
     read_cells,
     with_weights,
@@ -51,28 +54,34 @@ class Work:
 
     Attributes:
         judged: The cells, their folds and how to score.
-        channels: Statistics of their colours.
+        channels: Statistics of the colours of each fold's training part, by fold.
         rows: Of the table; those of ``--table4`` without weights or data are left out.
         left_out: Row -> why.
         domains: Name -> the set to pre-train on.
         devices: On which networks are trained.
         severity: As run.json has it.
         identity: What a resume must find as it was.
+        repeated: Duplicates among the cells.
     """
 
     judged: Judged
-    channels: Channels
+    channels: dict[int, Channels]
     rows: tuple[Row, ...]
     left_out: dict[str, str]
     domains: dict[str, Domain]
     devices: list[jax.Device]
     severity: dict[str, Any]
     identity: dict[str, str]
+    repeated: Repeated
 
     def stored(self) -> dict[str, Any]:
         """What a resume takes from run.json instead of finding it anew."""
-        channels = {name: domain.channels for name, domain in self.domains.items()} | {"": self.channels}
-        return {"rows": [asdict(row) for row in self.rows], "left_out": self.left_out, "channels": channels}
+        return {
+            "rows": [asdict(row) for row in self.rows],
+            "left_out": self.left_out,
+            "channels": {name: domain.channels for name, domain in self.domains.items()},
+            "fold_channels": {str(fold): channels for fold, channels in self.channels.items()},
+        }
 
 
 def ready(config: Config) -> Work:
@@ -83,7 +92,10 @@ def ready(config: Config) -> Work:
     """
     data, recipe = config.data, config.recipe
     run = read_json(Path(config.run.resume) / "run.json") if config.run.resume else {}
-    known = {name: Channels(*map(tuple, both)) for name, both in run.get("channels", {}).items()}
+    known, of_folds = (
+        {name: Channels(*map(tuple, both)) for name, both in run.get(name_of, {}).items()}
+        for name_of in ("channels", "fold_channels")
+    )
     cells, taxonomy = read_cells(data, data.image_size)
     folds = _folds(config, cells)
     check_only_folds(data, len(folds))
@@ -116,13 +128,15 @@ def ready(config: Config) -> Work:
     }
     return Work(
         judged=Judged(cells, taxonomy, folds, severity),
-        channels=known.get("") or Channels(*channel_statistics(cells.images)),
+        channels={int(k): v for k, v in of_folds.items()}
+        or fold_channels(cells, folds, data.only_folds or range(len(folds))),
         rows=tuple(rows),
         left_out=left_out,
         domains=used,
         devices=devices,
         severity=severity_of(severity, severity_file),
         identity=identity,
+        repeated=duplicates_in(data, cells, nested_sides_of(folds)),
     )
 
 
@@ -151,6 +165,17 @@ def _folds(config: Config, cells: CellSet) -> np.ndarray:
         raise InputError(
             f"{error} (of what a fold does not test, one cell in {PARTS} says which epoch is best)"
         ) from None
+
+
+def fold_channels(cells: CellSet, folds: np.ndarray, numbers: Iterable[int]) -> dict[int, Channels]:
+    """Statistics of the colours of each fold's training part, by fold; BM takes those of all cells, tests and all.
+
+    Args:
+        cells: N of them.
+        folds: Int[folds, N], above 0 for cells to train on.
+        numbers: Which folds.
+    """
+    return {k: Channels(*channel_statistics(cells.images, np.flatnonzero(folds[k] > 0))) for k in numbers}
 
 
 def check_network(config: Config, encoder: str, classes: tuple[str, ...]) -> None:
@@ -232,7 +257,7 @@ def _domain(config: Config, name: str, cells: CellSet, channels: Channels | None
         train, validation, _ = split(folds, 0)
     else:
         train, validation = np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
-    return Domain(found, (train, validation), channels or Channels(*channel_statistics(found.images)))
+    return Domain(found, (train, validation), channels or Channels(*channel_statistics(found.images, train)))
 
 
 def model_of(config: Config, encoder: str, channels: Channels | None) -> Any:

@@ -49,6 +49,7 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
         "folds": [{k: v for k, v in result.items() if k != "history"} for result in results],
         "config": read_json(folder / "config.json"),
         "data": {"name": cells.name, "sha256": cells.digest, "cells": len(cells), "classes": list(cells.classes)},
+        "duplicates": run.get("duplicates"),
         "command": run["command"],
         "severity": run["severity"],
         "versions": versions(),

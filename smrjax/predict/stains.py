@@ -17,9 +17,18 @@ from smrjax.files import read_json, write_json
 SAMPLE = 256
 
 
-def write_stain(path: Path, images: np.ndarray) -> None:
-    """Keep the colours of a run's cells, UInt8[N, S, S, 3], as JSON."""
-    write_json(path, asdict(stain_statistics(images[_spread(len(images))])))
+def write_stain(path: Path, images: np.ndarray, rows: np.ndarray | None = None) -> None:
+    """Keep the colours of the cells that a run learnt from, as JSON.
+
+    New images alone are brought to them; no score of the run depends on them.
+
+    Args:
+        path: Of the file.
+        images: UInt8[N, S, S, 3].
+        rows: Of which of them, Int[n]; of all if None.
+    """
+    rows = np.arange(len(images)) if rows is None else rows
+    write_json(path, asdict(stain_statistics(images[rows[_spread(len(rows))]])))
 
 
 def read_stain(run: Path) -> StainStatistics | None:

@@ -163,12 +163,18 @@ def test_prescribed_folds_are_kept_in_the_cells_and_in_a_set_to_pre_train_on(fol
     assert set(domain.cells.folds[train]) == {2} and set(domain.cells.folds[chooses]) == {1}
 
 
-def test_every_set_is_seen_by_its_own_colours(finished, folders):
-    stored = json.loads((finished / "summary.json").read_text())["channels"]
-    for name, folder in folders.items():
-        pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(folder.rglob("*.png"))]) / 255
-        np.testing.assert_allclose(stored[name]["mean"], pixels.mean((0, 1, 2)))
-        np.testing.assert_allclose(stored[name]["deviation"], pixels.std((0, 1, 2)))
+def test_every_training_part_is_seen_by_its_own_colours(finished, folders):
+    """Of each fold, and of a set to pre-train on; cells that are tested or choose the epoch have no say."""
+    summary = json.loads((finished / "summary.json").read_text())
+    work = work_of("--data", str(folders["cells"]), *FEW, "--init", "other", "--pretrain", f"other={folders['other']}")
+    domain = work.domains["other"]
+    parts = [("cells", work.judged.cells.names, strategies_work.parts_of(work, k)[0][0]) for k in range(3)]
+    seen = [summary["fold_channels"][str(k)] for k in range(3)] + [summary["channels"]["other"]]
+    for stored, (name, names, rows) in zip(seen, [*parts, ("other", domain.cells.names, domain.split[0])], strict=True):
+        assert len(rows) < len(names)
+        pixels = np.stack([np.asarray(Image.open(folders[name] / names[row])) for row in rows]) / 255
+        np.testing.assert_allclose(stored["mean"], pixels.mean((0, 1, 2)))
+        np.testing.assert_allclose(stored["deviation"], pixels.std((0, 1, 2)))
 
 
 def test_pages_show_tables_and_pictures(finished):

@@ -1,0 +1,173 @@
+"""Duplicates across a split, as a user meets them: a line, a table, a refusal; and what is counted."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import baselines, duplicates, smr, strategies
+from experiments.duplicates import TEST, TRAINING, VALIDATION, look_for_duplicates, nested_sides_of, sides_of
+from experiments.runtime import leave
+from smrjax.data import CellSet
+from smrjax.data.folds import split
+from smrjax.errors import InputError
+
+WORDS = ["--image-size", "16", "--folds", "3", "--method", "tml", "--epochs", "0", "--encoder", "resnet_tiny"]
+
+
+def pictures(count: int, size: int = 16) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def cells_of(images: np.ndarray, digest: str, groups: np.ndarray | None = None) -> CellSet:
+    labels = np.arange(len(images), dtype=np.int32) % 2
+    names = tuple(f"{i}.png" for i in range(len(images)))
+    return CellSet(images, labels, names, ("A", "B"), groups, None, None, digest, "some")
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two classes of nine images on nine slides; A/3 is a turned copy of A/0, B/5 of A/1; B/8 of its slide's B/7."""
+    images = pictures(18).reshape(2, 9, 16, 16, 3)
+    images[0, 3] = images[0, 0][::-1]
+    images[1, 5] = images[0, 1][:, ::-1]
+    images[1, 8] = images[1, 7].swapaxes(0, 1)
+    lines = ["path,label,slide"]
+    for label, own in zip("AB", images, strict=True):
+        (tmp_path / label).mkdir()
+        for i, image in enumerate(own):
+            Image.fromarray(image).save(tmp_path / label / f"{i}.png")
+            lines.append(f"{label}/{i}.png,{label},s{7 if label == 'B' and i == 8 else i}")
+    (tmp_path / "cells.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "cells.csv"
+
+
+def run(monkeypatch, tmp_path, module, *words: str) -> None:
+    own = ["--out", str(tmp_path / "runs"), "--name", "run", "--cache", str(tmp_path / "cache"), "--no-pictures"]
+    monkeypatch.setattr(sys, "argv", ["it", *words, *own])
+    leave(module.main)
+
+
+def table(path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.filterwarnings("ignore:classes without a cell", "always:4 of 18 cells")
+def test_they_are_told_and_kept(manifest, monkeypatch, tmp_path, capsys):
+    run(monkeypatch, tmp_path, smr, "--data", str(manifest), *WORDS)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "warning: 4 of 18 cells have a duplicate on the other side of a split (A/0.png and A/3.png"
+    )
+    folder = tmp_path / "runs" / "smr" / "run"
+    found = table(folder / "duplicates.csv")
+    assert [(row["first"], row["second"], row["kind"]) for row in found] == [
+        ("A/0.png", "A/3.png", "near"),
+        ("A/1.png", "B/5.png", "near"),
+        ("B/7.png", "B/8.png", "near"),
+    ]
+    assert (found[1]["first_class"], found[1]["second_class"]) == ("A", "B")
+    assert found[2]["first_slide"] == found[2]["second_slide"] == "7"
+    with np.load(folder / "fold_0" / "embeddings.npz") as arrays:
+        part = arrays["part"]
+    place = {name: row for row, name in enumerate(f"{c}/{i}.png" for c in "AB" for i in range(9))}
+    for row in found:
+        sides = {int(part[place[row["first"]]]), int(part[place[row["second"]]])}
+        for column, between in duplicates.BETWEEN.items():
+            assert ("0" in row[column].split()) == (sides == between)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["duplicates"] == {"pairs": 3, "exact": 0, "across": 4, "across_test": 4, "other_class": 1}
+
+
+@pytest.mark.filterwarnings("ignore:classes without a cell")
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (smr, WORDS),
+        (
+            baselines,
+            ["--task", "all", "--features", "lbp", "--classifiers", "svm", "--folds", "3", "--inner-folds", "3"],
+        ),
+        (strategies, ["--encoder", "resnet_tiny", "--image-size", "16", "--folds", "3"]),
+    ],
+    ids=["smr", "baselines", "strategies"],
+)
+def test_a_strict_split_is_refused(manifest, monkeypatch, tmp_path, capsys, module, words):
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, tmp_path, module, "--data", str(manifest), *words, "--strict-split")
+    assert end.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(
+        "error: --strict-split: 4 of 18 cells have a duplicate on the other side of a split (A/0.png "
+    )
+    assert not (tmp_path / "runs").exists()
+    path = line.removesuffix(" lists them: take all but one of each away, or give them the same slide").split("; ")[-1]
+    assert len(table(path)) == 3
+
+
+def test_one_slide_keeps_them_together(tmp_path):
+    """Duplicates within a slide are listed and pass a strict split."""
+    images = pictures(12)
+    images[7] = images[1][::-1]
+    groups = np.arange(12, dtype=np.int32) % 6
+    sides = sides_of([split(groups // 2, k) for k in range(3)], 12)
+    found = look_for_duplicates(cells_of(images, "slides", groups), sides, (), cache=tmp_path, strict=True)
+    assert [(row["first"], row["second"]) for row in found.rows] == [("1.png", "7.png")]
+    assert found.counts.pairs == 1 and found.counts.across == 0
+
+
+def test_cells_are_counted_by_the_parts_of_the_folds_that_are_trained(tmp_path):
+    """Three copies of one cell, against a count by hand; a copy of a copy counts."""
+    images = pictures(9)
+    images[4], images[8] = images[0], images[0]
+    sides = np.zeros((3, 9), np.int8)
+    sides[0, [0, 4]] = VALIDATION  # 8 to train on: across, but not across a test
+    sides[1, 8] = TEST  # 0 and 4 to train on
+    sides[2, [0, 4, 8]] = TEST
+    cells = cells_of(images, "three")
+    with pytest.warns(UserWarning, match="3 of 9 cells .*0.png and 8.png.: scores"):
+        every = look_for_duplicates(cells, sides, (), cache=tmp_path, strict=False)
+    assert (every.counts.pairs, every.counts.exact) == (2, 2)
+    assert (every.counts.across, every.counts.across_test, every.counts.other_class) == (3, 3, 0)
+    assert [row["train_test"] for row in every.rows] == ["", "1"]
+    assert [row["train_validation"] for row in every.rows] == ["", "0"]
+    with pytest.warns(UserWarning, match="3 of 9"):
+        assert look_for_duplicates(cells, sides, (0,), cache=tmp_path, strict=False).counts.across_test == 0
+    assert look_for_duplicates(cells, sides, (2,), cache=tmp_path, strict=True).counts.across == 0
+
+
+def test_parts_of_nested_folds():
+    nested = np.array([[-1, 0, 1, 2]])
+    assert nested_sides_of(nested).tolist() == [[TEST, VALIDATION, TRAINING, TRAINING]]
+
+
+def test_pairs_are_found_once(tmp_path, monkeypatch):
+    """They come from the cache the second time; a damaged cache is as good as none."""
+    images = pictures(6)
+    images[5] = images[2]
+    sides = sides_of([split(np.arange(6) % 3, k) for k in range(3)], 6)[:, [0, 1, 2, 3, 4, 2]]
+    calls = []
+    search = duplicates.find_duplicates
+    monkeypatch.setattr(duplicates, "find_duplicates", lambda *a, **k: calls.append(1) or search(*a, **k))
+
+    def look(digest: str):
+        return look_for_duplicates(cells_of(images, digest), sides, (), cache=tmp_path, strict=True)
+
+    assert look("one") == look("one") and len(calls) == 1
+    (kept,) = tmp_path.glob("duplicates-*.npz")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert look("one").counts.pairs == 1 and len(calls) == 2
+    look("two")
+    assert len(calls) == 3
+
+
+def test_the_first_pairs_are_named(tmp_path):
+    images = np.tile(pictures(3), (2, 1, 1, 1))
+    sides = sides_of([split(np.arange(6) // 2, k) for k in range(3)], 6)
+    with pytest.raises(InputError, match=r"6 of 6 cells .*\(0.png and 3.png; 1.png and 4.png; …\); .*csv lists them"):
+        look_for_duplicates(cells_of(images, "all"), sides, (), cache=tmp_path, strict=True)
