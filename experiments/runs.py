@@ -32,6 +32,7 @@ def open_run(
     identity: Mapping[str, str],
     severity: dict[str, Any],
     stored: Mapping[str, Any] | None = None,
+    command: str = "",
 ) -> Path:
     """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
 
@@ -42,6 +43,7 @@ def open_run(
         identity: What -> its hash, of all that a resume must find as it was; see `identity_of`.
         severity: File and matrix by which errors are scored; see `severity_of`.
         stored: What else a resume takes from run.json.
+        command: What the user called, where that was not this process.
 
     Raises:
         InputError: if a new folder exists or cannot be written, or a run was begun on other cells, folds, weights or
@@ -49,11 +51,11 @@ def open_run(
     """
     if blocks.run.resume:
         folder = Path(blocks.run.resume)
-        _check_same(folder, identity)
+        check_same(folder, identity)
         return folder
     folder = create_run(blocks.run.out, experiment, blocks.run.name or name)
     write_json(folder / "config.json", to_json(blocks))
-    command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
+    command = command or shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
     write_json(
         folder / "run.json",
@@ -62,7 +64,12 @@ def open_run(
     return folder
 
 
-def _check_same(folder: Path, identity: Mapping[str, str]) -> None:
+def check_same(folder: Path, identity: Mapping[str, str]) -> None:
+    """Make sure that a run's cells, folds, weights and matrices are those that it began with.
+
+    Raises:
+        InputError: if one of them is not.
+    """
     stored = read_json(folder / "run.json")
     for what, digest in identity.items():
         if stored.get(what) != digest:

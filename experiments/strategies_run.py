@@ -16,6 +16,7 @@ from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of
 from smrjax.errors import InputError
 from smrjax.evaluate import least_severe
 from smrjax.train.folder import atomic, read_json, write_json
+from smrjax.train.learner import Learner
 from smrjax.train.loop import Diverged
 from smrjax.train.state import keep_best
 
@@ -106,37 +107,63 @@ def row_ended(config: Config, work: Work, folder: Path, row: Row) -> bool:
 
 
 def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
-    recipe, cells, run = config.recipe, work.judged.cells, config.run
     for stage in stages_of(row):
         if not (folder / pretraining_folder(stage) / "result.json").exists():
-            _pretrain(config, work, folder, stage, bar, should_stop)
+            pretrain(config, work, folder, stage, bar, should_stop)
             bar.total = bar.n + steps_left(config, work, folder)
+    bar.set_description(f"{row}, learning rate")
+    learner, rate = start_row(config, work, folder, row, bar, should_stop)
+    for fold in fold_numbers(config, work):
+        if fold_done(folder, row, fold):
+            continue
+        bar.total = bar.n + steps_left(config, work, folder)
+        bar.set_description(f"{row}, fold {fold}")
+        run_fold(config, work, folder, row, fold, learner, rate, bar, should_stop)
+
+
+def start_row(
+    config: Config, work: Work, folder: Path, row: Row, bar: tqdm, should_stop: Callable[[], bool]
+) -> tuple[Learner, float]:
+    """A row's network as it begins, and the learning rate of all its folds; pre-training is done.
+
+    Raises:
+        InputError: if the first weights are no longer those that the row began with.
+    """
+    recipe, cells = config.recipe, work.judged.cells
     model = model_of(config, row.encoder, work.channels)
     variables = begin(config, folder, model, row)
     target = _made(folder / row.folder)
     _check_begin(target, variables)
     learner = learner_of(model, variables, len(cells.classes), recipe, work.devices, crop=True)
-    folds = fold_numbers(config, work)
-    bar.set_description(f"{row}, learning rate")
-    split, _ = parts_of(work, folds[0])
-    rate = find_rate(target, learner, cells_of(cells, *split), recipe, bar=bar, should_stop=should_stop)
-    for fold in folds:
-        if fold_done(folder, row, fold):
-            continue
-        bar.total = bar.n + steps_left(config, work, folder)
-        bar.set_description(f"{row}, fold {fold}")
-        split, asked = parts_of(work, fold)
-        place, part, steps = target / f"fold_{fold}", cells_of(cells, *split), fold_steps(config, work)
-        state, history = fit(place, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)
-        chances = probabilities(learner, state, cells.images, asked, recipe, views=run.tta)
-        severity = work.judged.severity if run.decision == "severity" else None
-        predicted = chances.argmax(1) if severity is None else least_severe(chances, severity)
-        with atomic(place / "probabilities.npy") as temporary:
-            np.save(temporary, chances.astype(np.float32))
-        about = {"learning_rate": rate, "epochs": len(history), "history": history}
-        write_outcome(place, work.judged, fold, predicted, about)
-        # Not before the fold is written: what a resume needs would be gone.
-        keep_best(place / "checkpoints")
+    split, _ = parts_of(work, fold_numbers(config, work)[0])
+    return learner, find_rate(target, learner, cells_of(cells, *split), recipe, bar=bar, should_stop=should_stop)
+
+
+def run_fold(
+    config: Config,
+    work: Work,
+    folder: Path,
+    row: Row,
+    fold: int,
+    learner: Learner,
+    rate: float,
+    bar: tqdm,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train a fold of a row from what `start_row` gave, test it and write what comes out."""
+    recipe, cells, run = config.recipe, work.judged.cells, config.run
+    split, asked = parts_of(work, fold)
+    place, part, steps = folder / row.folder / f"fold_{fold}", cells_of(cells, *split), fold_steps(config, work)
+    state, history = fit(place, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)
+    chances = probabilities(learner, state, cells.images, asked, recipe, views=run.tta)
+    severity = work.judged.severity if run.decision == "severity" else None
+    predicted = chances.argmax(1) if severity is None else least_severe(chances, severity)
+    with atomic(place / "probabilities.npy") as temporary:
+        np.save(temporary, chances.astype(np.float32))
+    about = {"learning_rate": rate, "epochs": len(history), "history": history}
+    write_outcome(place, work.judged, fold, predicted, about)
+    # Not before the fold is written: what a resume needs would be gone.
+    keep_best(place / "checkpoints")
 
 
 def begin(config: Config, folder: Path, model: Any, row: Row) -> Any:
@@ -162,7 +189,7 @@ def _check_begin(target: Path, variables: Any) -> None:
         )
 
 
-def _pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
+def pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
     """Train on the last set of a stage, without random crops, by that set's own colours (BM, section 2.4.2)."""
     recipe, target = config.recipe, _made(folder / pretraining_folder(stage))
     domain = work.domains[stage.sets[-1]]
