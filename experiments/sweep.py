@@ -182,7 +182,8 @@ def closing(home: Path, tasks: list[Task]) -> str:
     folders = {Path(task.folder) for task in tasks}
     # Runs of their own, or one set of runs.
     runs = folders.pop() if len(folders) == 1 else folders.pop().parent
-    report = f"pictures and tests: {shlex.join(['python', '-m', 'experiments.report', str(runs), '--out', str(home / 'report.html')])}"
+    page = shlex.join(["python", "-m", "experiments.report", str(runs), "--out", str(home / "report.html")])
+    report = f"pictures and tests: {page}"
     summed = {task.row: Path(task.result) for task in tasks if task.fold is None and task.after and task.done()}
     tables = summed.pop("", None)
     if tables is not None:

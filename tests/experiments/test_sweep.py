@@ -1,0 +1,161 @@
+"""Sweeps: the papers' rows; folds on workers that are killed end as if nothing had happened, and none is done twice."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import guides, smr, strategies_options, sweep
+from experiments.config import parse
+from experiments.guides import variants
+from experiments.runtime import leave
+from experiments.strategies_options import StrategyOptions, rows_of
+from experiments.sweep_rows import SWEEPS
+from smrjax.files import read_flat, read_json
+
+# A few hundred cells leave the rarest class out of a fold; workers that are killed leave a semaphore behind.
+pytestmark = pytest.mark.filterwarnings("default")
+
+FEW = ["--count", "360", "--folds", "3", "--only-folds", "0", "1", "--image-size", "16", "--encoder", "densenet_tiny"]
+FEW += ["--per-class", "1", "--epochs", "4", "--no-pictures", "--devices", "1"]
+ROWS = ("tml", "fixed-uniform-normal")
+
+
+def test_the_rows_are_those_of_the_papers():
+    # SMR, Figure 3: 3 curves x 2 targets x 4 losses, and TML; GUIDES, Figure 5: 11 guides x 2 losses, and TML.
+    assert {name: len(one.rows) for name, one in SWEEPS.items()} == {
+        "smr-figure3": 25,
+        "guides-figure5": 23,
+        "bm-table4": 25,
+    }
+    differing = [tuple(changes.items()) for changes in SWEEPS["smr-figure3"].rows.values()]
+    assert len(set(differing)) == 25
+
+
+def test_every_row_of_figure_3_is_a_command_of_smr():
+    for row, changes in SWEEPS["smr-figure3"].rows.items():
+        words = [word for name, value in changes.items() for word in (f"--{name}", value)]
+        config = smr.resolved(parse(smr.Config, smr.PRESETS, words, prog="smr", text=""))
+        assert {name: getattr(config.smr, name) for name in changes} == changes, row
+        # The paper's weights: 0.2, and 0.6 in the reduced space.
+        assert config.smr.alpha == (0.6 if "reduced" in changes.get("loss", "") else 0.2)
+
+
+def test_rows_of_the_guides_and_of_table_4_are_what_their_experiments_run():
+    names = [guides.name_of(one) for one in guides.guides_of(guides.GuideOptions(all=True))]
+    every = variants(guides.Config(guides=guides.GuideOptions(all=True)), names)
+    assert set(every) == set(SWEEPS["guides-figure5"].rows)
+    table = strategies_options.resolved(strategies_options.Config(strategy=StrategyOptions(table4=True)))
+    assert {row.folder for row in rows_of(table.strategy)} == set(SWEEPS["bm-table4"].rows)
+    for row, changes in SWEEPS["bm-table4"].rows.items():
+        assert [one.folder for one in rows_of(StrategyOptions(**changes))] == [row]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["figure9"], "figure9: there is no such sweep; choose from smr-figure3"),
+        (["smr-figure3", "--rows", "tml", "nothing"], "--rows nothing: there is no such row; there are tml, fixed-"),
+        (["smr-figure3", "--curve", "svd"], "--curve is what the rows of smr-figure3 differ in; choose by --rows"),
+        (["smr-figure3", "--resume", "x", "--epochs", "3"], "--resume takes all options"),
+        (["smr-figure3", "--coordinator", "a:1"], "--coordinator is for one training"),
+        (["smr-figure3", "--jobs", "-1"], "--jobs -1"),
+    ],
+)
+def test_options_that_no_sweep_can_work_with(words, said, capsys, monkeypatch):
+    assert call(monkeypatch, words) == 2
+    assert said in capsys.readouterr().err
+
+
+def call(monkeypatch, words) -> int:
+    """Exit code of the command."""
+    monkeypatch.setattr(sys, "argv", ["sweep", *words])
+    try:
+        leave(sweep.main)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def events(home: Path) -> list[dict]:
+    return [json.loads(line) for line in (home / "log.jsonl").read_text().splitlines()]
+
+
+def steps_kept(fold: Path) -> list[int]:
+    """Steps of the states that are on the disk."""
+    place = fold / "checkpoints"
+    return [int(path.name) for path in place.iterdir() if path.name.isdigit()] if place.is_dir() else []
+
+
+def worker_of(fold: Path) -> int:
+    """The process that works on a fold."""
+    return int((fold / ".lock").read_text().rsplit(" ", 1)[1])
+
+
+class Watcher(threading.Thread):
+    """Waits for the first state of a fold, then sends a signal to its worker, or to this process."""
+
+    def __init__(self, fold: Path, number: signal.Signals, *, here: bool = False) -> None:
+        super().__init__(daemon=True)
+        self.fold, self.number, self.here, self.kept = fold, number, here, 0
+
+    def run(self) -> None:
+        while not steps_kept(self.fold):
+            time.sleep(0.01)
+        self.kept = max(steps_kept(self.fold))
+        os.kill(os.getpid() if self.here else worker_of(self.fold), self.number)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """The same runs by hand, one after the other in this process."""
+    out = tmp_path_factory.mktemp("by-hand")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for row in ROWS:
+            changes = SWEEPS["smr-figure3"].rows[row]
+            how = [word for name, value in changes.items() for word in (f"--{name}", value)]
+            monkeypatch.setattr(sys, "argv", ["smr", *FEW, *how, "--out", str(out), "--name", row])
+            leave(smr.main)
+    return out / "smr"
+
+
+def assert_same_bits(home: Path, reference: Path, rows=ROWS) -> None:
+    """All arrays and scores of all folds."""
+    for row in rows:
+        for fold in ("fold_0", "fold_1"):
+            found, wanted = (read_flat(one / row / fold / "embeddings.npz") for one in (home / "smr", reference))
+            assert found.keys() == wanted.keys()
+            for name, array in wanted.items():
+                np.testing.assert_array_equal(found[name], array, err_msg=f"{row} {fold} {name}")
+            results = [read_json(one / row / fold / "result.json") for one in (home / "smr", reference)]
+            assert results[0] == results[1]
+        scores = [read_json(one / row / "summary.json")["scores"] for one in (home / "smr", reference)]
+        assert scores[0] == scores[1]
+
+
+def test_a_sweep_whose_worker_is_killed_ends_like_runs_by_hand(tmp_path, undisturbed, monkeypatch, capsys):
+    pytest.importorskip("distributed", reason="needs the extra [dask]")
+    home = tmp_path / "sweeps" / "s"
+    fold = home / "smr" / "tml" / "fold_0"
+    words = ["smr-figure3", "--rows", *ROWS, *FEW, "--jobs", "2", "--out", str(tmp_path), "--name", "s"]
+    killer = Watcher(fold, signal.SIGKILL)
+    killer.start()
+    assert call(monkeypatch, words) == 0
+    table = capsys.readouterr().out.partition("| method")[2]
+    assert "TML" in table and "fixed curve" in table
+    done = {one["task"]: one for one in events(home) if one["event"] == "done"}
+    assert len(done) == len([one for one in events(home) if one["event"] == "done"]) == 6
+    assert [one["reason"] for one in events(home) if one["event"] == "again"] == ["its worker died"]
+    # Gone on with from the state that was there, not anew.
+    assert done["tml, fold 0"]["from_step"] >= killer.kept > 0
+    assert all(one["from_step"] == 0 for task, one in done.items() if task != "tml, fold 0")
+    assert_same_bits(home, undisturbed)
+    before = events(home)
+    assert call(monkeypatch, ["smr-figure3", "--resume", str(home), "--jobs", "1"]) == 0
+    assert events(home) == before and capsys.readouterr().out.partition("| method")[2] == table
