@@ -7,8 +7,10 @@ Figure 5; bm-table4: BM, Table 4. All options of the experiment (smr, guides, st
 import dataclasses
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from experiments.config import block, parse, to_json
 from experiments.guides_report import table_of_methods
 from experiments.runtime import leave, stop_flag
 from experiments.sweep_rows import SWEEPS
-from experiments.sweep_tasks import Task, from_json
+from experiments.sweep_tasks import Task, from_json, left_of
 from experiments.sweep_tasks import to_json as tasks_to_json
 from smrjax.errors import InputError
 from smrjax.train.folder import locked, read_json, write_json
@@ -52,45 +54,80 @@ EXPERIMENTS: dict[str, tuple[type, dict[str, Any], str]] = {
 def main() -> None:
     """Train all rows of a sweep, or go on with one."""
     name, options, config = choose(sys.argv[1:])
-    sweep, local_workers = SWEEPS[name], options.scheduler == "local"
-    with (
-        local(options.jobs) if local_workers else connected(options.scheduler) as client,
-        stop_flag() as should_stop,
-    ):
-        # Dask is an extra, and only now known to be there.
-        from experiments.sweep_queue import begin, hand_out, listening
+    if config.run.resume:
+        home = Path(config.run.resume)
+        failed, tasks = {}, stored_tasks(home, name)
+        if left_of(tasks):
+            failed = run(name, options, home, lambda begin: tasks)
+    else:
+        home = new_home(config.run.out, config.run.name or f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+        rows = {row: SWEEPS[name].rows[row] for row in options.rows or SWEEPS[name].rows}
 
-        many = [threads for threads in client.nthreads().values() if threads > 1]
-        if many:
-            raise InputError(
-                f"--scheduler {options.scheduler}: a worker would train {many[0]} folds at a time on the same devices; "
-                "start workers with --nthreads 1"
-            )
-        print(dashboard(client), flush=True)
-        with listening(client, local=local_workers) as plugin:
-            if not config.run.resume:
-                command = shlex.join(["python", "-m", "experiments.sweep", *sys.argv[1:]])
-                rows = {row: sweep.rows[row] for row in options.rows or sweep.rows}
-                home = new_home(config.run.out, config.run.name or f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
-                tasks = begin(client, plugin, sweep.experiment, config, rows, home, command, should_stop=should_stop)
-                keep(home, name, rows, config, tasks, command)
-            else:
-                home = Path(config.run.resume)
-                tasks = stored_tasks(home, name)
-            go_on = shlex.join(["python", "-m", "experiments.sweep", name, "--resume", str(home)])
-            retries, log = options.retries, home / "log.jsonl"
-            with locked(home):
-                try:
-                    failed = hand_out(client, plugin, tasks, log, title=name, retries=retries, should_stop=should_stop)
-                except Interrupted:
-                    raise Interrupted(go_on) from None
+        def made(begin: Callable[..., list[Task]]) -> list[Task]:
+            command = shlex.join(["python", "-m", "experiments.sweep", *sys.argv[1:]])
+            tasks = begin(SWEEPS[name].experiment, config, rows, home, command)
+            keep(home, name, rows, config, tasks, command)
+            return tasks
+
+        failed = run(name, options, home, made)
+        tasks = stored_tasks(home, name)
     print(closing(home, tasks))
     if failed:
         first, reason = next(iter(failed.items()))
         raise InputError(
             f"{len(failed)} of {len(tasks)} tasks failed, as {first}: {reason} (all in {home / 'log.jsonl'}); mend it, "
-            f"and go on with: {go_on}"
+            f"and go on with: {going_on(name, home)}"
         )
+
+
+def run(name: str, options: SweepOptions, home: Path, tasks_of: Callable[..., list[Task]]) -> dict[str, str]:
+    """Have all that is left done by the workers.
+
+    Args:
+        name: Of the sweep.
+        options: Which workers.
+        home: The sweep's folder.
+        tasks_of: Returns the tasks; given what has a worker begin the runs (`sweep_worker.begin` from its second on).
+
+    Returns:
+        Name -> why, of the tasks that failed.
+
+    Raises:
+        Interrupted: with the command that goes on, if the user stopped it; everything is saved.
+        InputError: for workers that cannot be used, and for what does not fit in a new sweep.
+    """
+    here = options.scheduler == "local"
+    with local(options.jobs) if here else connected(options.scheduler) as client, stop_flag() as should_stop:
+        # Dask is an extra, and only now known to be there.
+        from experiments.sweep_queue import begin, hand_out, listening
+
+        many = max(client.nthreads().values(), default=1)
+        if many > 1:
+            raise InputError(
+                f"--scheduler {options.scheduler}: a worker would train {many} folds at a time on the same devices; "
+                "start workers with --nthreads 1"
+            )
+        print(dashboard(client), flush=True)
+        with listening(client, local=here) as plugin:
+            tasks = tasks_of(partial(begin, client, plugin, should_stop))
+            with locked(home):
+                try:
+                    return hand_out(
+                        client,
+                        plugin,
+                        tasks,
+                        home / "log.jsonl",
+                        title=name,
+                        retries=options.retries,
+                        should_stop=should_stop,
+                    )
+                except Interrupted:
+                    raise Interrupted(going_on(name, home)) from None
+
+
+def going_on(name: str, home: Path) -> str:
+    """The command that goes on with a sweep."""
+    return shlex.join(["python", "-m", "experiments.sweep", name, "--resume", str(home)])
 
 
 def choose(argv: list[str]) -> tuple[str, SweepOptions, Any]:

@@ -14,7 +14,7 @@ from distributed import Client, wait
 from tqdm import tqdm
 
 from experiments import sweep_worker
-from experiments.sweep_tasks import Task
+from experiments.sweep_tasks import Task, left_of
 from smrjax.errors import InputError
 from smrjax.train.folder import InUse
 from smrjax.train.loop import Interrupted
@@ -34,7 +34,7 @@ def listening(client: Client, *, local: bool) -> Iterator[str]:
         client.unregister_worker_plugin(name)
 
 
-def begin(client: Client, name: str, *what: Any, should_stop: Callable[[], bool]) -> list[Task]:
+def begin(client: Client, name: str, should_stop: Callable[[], bool], *what: Any) -> list[Task]:
     """Have a worker make the runs; see `sweep_worker.begin`.
 
     Raises:
@@ -77,10 +77,8 @@ def hand_out(
         Interrupted: if ``should_stop`` said so, once nothing runs any more.
         InputError: if the scheduler is lost.
     """
-    done = {task.name for task in tasks if task.done()}
-    # What sums up others is done again if one of them is.
-    done -= {task.name for task in tasks if task.anyway and not done.issuperset(task.after)}
-    waiting = [task for task in tasks if task.name not in done]
+    waiting = left_of(tasks)
+    done = {task.name for task in tasks} - {task.name for task in waiting}
     failed: dict[str, str] = {}
     under_way: dict[Any, Task] = {}
     tried: dict[str, int] = {}

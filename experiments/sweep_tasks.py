@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,13 @@ def from_json(stored: list[dict[str, Any]], home: Path) -> list[Task]:
         Task(**one | {place: str(home / one[place]) for place in ("folder", "result")} | {"after": tuple(one["after"])})
         for one in stored
     ]
+
+
+def left_of(tasks: Sequence[Task]) -> list[Task]:
+    """Those that are to be done; what sums up others is done again if one of them is."""
+    done = {task.name for task in tasks if task.done()}
+    done -= {task.name for task in tasks if task.anyway and not done.issuperset(task.after)}
+    return [task for task in tasks if task.name not in done]
 
 
 def set_up(devices: int, config: HasData) -> None:

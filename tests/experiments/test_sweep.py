@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from smrjax.files import read_flat, read_json
 pytestmark = pytest.mark.filterwarnings("default")
 
 FEW = ["--count", "360", "--folds", "3", "--only-folds", "0", "1", "--image-size", "16", "--encoder", "densenet_tiny"]
-FEW += ["--per-class", "1", "--epochs", "4", "--no-pictures", "--devices", "1"]
+FEW += ["--per-class", "1", "--epochs", "2", "--no-pictures"]
 ROWS = ("tml", "fixed-uniform-normal")
 
 
@@ -98,64 +99,60 @@ def worker_of(fold: Path) -> int:
     return int((fold / ".lock").read_text().rsplit(" ", 1)[1])
 
 
-class Watcher(threading.Thread):
-    """Waits for the first state of a fold, then sends a signal to its worker, or to this process."""
+class Killer(threading.Thread):
+    """Waits for the first state of a fold, then kills the process that works on it."""
 
-    def __init__(self, fold: Path, number: signal.Signals, *, here: bool = False) -> None:
+    def __init__(self, fold: Path) -> None:
         super().__init__(daemon=True)
-        self.fold, self.number, self.here, self.kept = fold, number, here, 0
+        self.fold, self.kept = fold, 0
 
     def run(self) -> None:
         while not steps_kept(self.fold):
             time.sleep(0.01)
         self.kept = max(steps_kept(self.fold))
-        os.kill(os.getpid() if self.here else worker_of(self.fold), self.number)
+        os.kill(worker_of(self.fold), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
-    """The same runs by hand, one after the other in this process."""
+def by_hand(tmp_path_factory) -> Path:
+    """A fold of the baseline in a process of its own, with as many threads as a worker has."""
     out = tmp_path_factory.mktemp("by-hand")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for row in ROWS:
-            changes = SWEEPS["smr-figure3"].rows[row]
-            how = [word for name, value in changes.items() for word in (f"--{name}", value)]
-            monkeypatch.setattr(sys, "argv", ["smr", *FEW, *how, "--out", str(out), "--name", row])
-            leave(smr.main)
-    return out / "smr"
+    words = [*FEW[:4], "--only-folds", "0", *FEW[7:], "--method", "tml", "--out", str(out), "--name", "tml"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "experiments.smr", *words], check=True, env=environment, capture_output=True)
+    return out / "smr" / "tml" / "fold_0"
 
 
-def assert_same_bits(home: Path, reference: Path, rows=ROWS) -> None:
-    """All arrays and scores of all folds."""
-    for row in rows:
-        for fold in ("fold_0", "fold_1"):
-            found, wanted = (read_flat(one / row / fold / "embeddings.npz") for one in (home / "smr", reference))
-            assert found.keys() == wanted.keys()
-            for name, array in wanted.items():
-                np.testing.assert_array_equal(found[name], array, err_msg=f"{row} {fold} {name}")
-            results = [read_json(one / row / fold / "result.json") for one in (home / "smr", reference)]
-            assert results[0] == results[1]
-        scores = [read_json(one / row / "summary.json")["scores"] for one in (home / "smr", reference)]
-        assert scores[0] == scores[1]
+def assert_same_bits(fold: Path, other: Path) -> None:
+    """All arrays, metrics of all epochs and scores of a fold."""
+    found, wanted = (read_flat(one / "embeddings.npz") for one in (fold, other))
+    assert found.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert read_json(fold / "result.json") == read_json(other / "result.json")
+    assert (fold / "predictions.csv").read_bytes() == (other / "predictions.csv").read_bytes()
 
 
-def test_a_sweep_whose_worker_is_killed_ends_like_runs_by_hand(tmp_path, undisturbed, monkeypatch, capsys):
+def test_a_sweep_whose_worker_is_killed_ends_like_a_run_by_hand(tmp_path, by_hand, monkeypatch, capsys):
     pytest.importorskip("distributed", reason="needs the extra [dask]")
     home = tmp_path / "sweeps" / "s"
     fold = home / "smr" / "tml" / "fold_0"
-    words = ["smr-figure3", "--rows", *ROWS, *FEW, "--jobs", "2", "--out", str(tmp_path), "--name", "s"]
-    killer = Watcher(fold, signal.SIGKILL)
+    killer = Killer(fold)
     killer.start()
+    words = ["smr-figure3", "--rows", *ROWS, *FEW, "--jobs", "2", "--out", str(tmp_path), "--name", "s"]
     assert call(monkeypatch, words) == 0
     table = capsys.readouterr().out.partition("| method")[2]
     assert "TML" in table and "fixed curve" in table
-    done = {one["task"]: one for one in events(home) if one["event"] == "done"}
-    assert len(done) == len([one for one in events(home) if one["event"] == "done"]) == 6
+    done = [one for one in events(home) if one["event"] == "done"]
+    steps = {one["task"]: one["from_step"] for one in done}
+    # Two folds and a summary of each row, none of them twice.
+    assert len(done) == len(steps) == 6
     assert [one["reason"] for one in events(home) if one["event"] == "again"] == ["its worker died"]
     # Gone on with from the state that was there, not anew.
-    assert done["tml, fold 0"]["from_step"] >= killer.kept > 0
-    assert all(one["from_step"] == 0 for task, one in done.items() if task != "tml, fold 0")
-    assert_same_bits(home, undisturbed)
+    assert steps.pop("tml, fold 0") >= killer.kept > 0 and set(steps.values()) == {0}
+    assert_same_bits(fold, by_hand)
     before = events(home)
-    assert call(monkeypatch, ["smr-figure3", "--resume", str(home), "--jobs", "1"]) == 0
-    assert events(home) == before and capsys.readouterr().out.partition("| method")[2] == table
+    moved = home.rename(tmp_path / "moved")
+    assert call(monkeypatch, ["smr-figure3", "--resume", str(moved)]) == 0
+    assert events(moved) == before
+    assert capsys.readouterr().out.partition("| method")[2].replace(str(moved), str(home)) == table
