@@ -81,6 +81,7 @@ def hand_out(
     done = {task.name for task in tasks} - {task.name for task in waiting}
     failed: dict[str, str] = {}
     under_way: dict[Any, Task] = {}
+    places: dict[Any, str] = {}
     tried: dict[str, int] = {}
     not_before: dict[str, float] = {}
     stopping = False
@@ -95,11 +96,14 @@ def hand_out(
         tqdm.write(f"failed: {task.name}: {reason}")
         note(task, "failed", reason=reason, **more)
 
-    def hand(task: Task) -> None:
+    def hand(task: Task, worker: str) -> None:
         tried[task.name] = tried.get(task.name, 0) + 1
+        # Dask might give a second task to a worker that is at work; if this one is gone by now, any other does.
+        where = {"workers": [worker], "allow_other_workers": True, "pure": False}
         key = f"{task.name}-{uuid.uuid4().hex[:8]}"
-        under_way[client.submit(sweep_worker.work, name, task, key=key, pure=False)] = task
-        note(task, "handed out", time_number=tried[task.name])
+        future = client.submit(sweep_worker.work, name, task, key=key, **where)
+        under_way[future], places[future] = task, worker
+        note(task, "handed out", worker=worker, time_number=tried[task.name])
 
     def again(task: Task, reason: str, *, after: float = 0.0) -> None:
         note(task, "again", reason=reason)
@@ -155,9 +159,10 @@ def hand_out(
                 client.run(partial(sweep_worker.stop, name))
             if stopping:
                 waiting.clear()
-            workers = len(client.nthreads())
+            workers = at_hand(client)
+            free = [worker for worker in workers if worker not in places.values()]
             for task in list(waiting):
-                if len(under_way) >= workers:
+                if not free:
                     break
                 missing = [other for other in task.after if other not in done]
                 lost = [other for other in missing if other in failed]
@@ -166,7 +171,7 @@ def hand_out(
                     fail(task, f"needs {lost[0]}")
                 elif len(missing) == len(lost) and time.monotonic() >= not_before.get(task.name, 0):
                     waiting.remove(task)
-                    hand(task)
+                    hand(task, free.pop(0))
             left = "" if workers else "; waits for a worker"
             bar.set_postfix_str(f"{len(under_way)} running, {len(failed)} failed{left}")
             if under_way:
@@ -177,10 +182,17 @@ def hand_out(
             else:
                 time.sleep(LOOK)
             for future in [one for one in under_way if one.done()]:
+                places.pop(future)
                 take(future, under_way.pop(future))
     if stopping:
         raise Interrupted
     return failed
+
+
+def at_hand(client: Client) -> list[str]:
+    """Addresses of the workers that take tasks now; one that has just been started does not yet."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return [address for address, about in workers.items() if about["status"] == "running"]
 
 
 class _Lost(InputError):

@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,27 +102,55 @@ def worker_of(fold: Path) -> int:
 
 
 class Killer(threading.Thread):
-    """Waits for the first state of a fold, then kills the process that works on it."""
+    """Kills a process that works on one of the folds, as often as it is told.
 
-    def __init__(self, fold: Path) -> None:
+    Attributes:
+        kept: Step of the last state of each fold whose process was killed, in turn; 0 where there was none.
+    """
+
+    def __init__(self, folds: list[Path], *, times: int, patience: Callable[[], float] | None = None) -> None:
+        """Kill after so many seconds of work; without ``patience`` once there is a state to go on from."""
         super().__init__(daemon=True)
-        self.fold, self.kept = fold, 0
+        self.folds, self.times, self.patience, self.kept = folds, times, patience, list[int]()
 
     def run(self) -> None:
-        while not steps_kept(self.fold):
+        while len(self.kept) < self.times:
+            at_work = [fold for fold in self.folds if is_at_work(fold) and (self.patience or steps_kept(fold))]
+            if at_work and self.patience:
+                time.sleep(self.patience())
+            # What ended or died meanwhile is no longer killed.
+            for fold in [fold for fold in at_work if is_at_work(fold)][:1]:
+                self.kept.append(max(steps_kept(fold), default=0))
+                os.kill(worker_of(fold), signal.SIGKILL)
+                random.Random(len(self.kept)).shuffle(self.folds)
             time.sleep(0.01)
-        self.kept = max(steps_kept(self.fold))
-        os.kill(worker_of(self.fold), signal.SIGKILL)
+
+
+def is_at_work(fold: Path) -> bool:
+    """Whether the process that took a fold last is alive and has not ended it."""
+    # It comes with Dask.
+    import psutil
+
+    try:
+        return not (fold / "result.json").exists() and psutil.Process(worker_of(fold)).status() != psutil.STATUS_ZOMBIE
+    except (OSError, IndexError, psutil.NoSuchProcess):
+        return False
 
 
 @pytest.fixture(scope="module")
 def by_hand(tmp_path_factory) -> Path:
     """A fold of the baseline in a process of its own, with as many threads as a worker has."""
     out = tmp_path_factory.mktemp("by-hand")
-    words = [*FEW[:4], "--only-folds", "0", *FEW[7:], "--method", "tml", "--out", str(out), "--name", "tml"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "experiments.smr", *words], check=True, env=environment, capture_output=True)
+    run_by_hand(out, "tml", "--only-folds", "0")
     return out / "smr" / "tml" / "fold_0"
+
+
+def run_by_hand(out: Path, row: str, *more: str) -> None:
+    changes = SWEEPS["smr-figure3"].rows[row]
+    words = [*FEW, *(word for name, value in changes.items() for word in (f"--{name}", value)), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "experiments.smr", *words, "--out", str(out), "--name", row]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
 
 
 def assert_same_bits(fold: Path, other: Path) -> None:
@@ -137,7 +167,7 @@ def test_a_sweep_whose_worker_is_killed_ends_like_a_run_by_hand(tmp_path, by_han
     pytest.importorskip("distributed", reason="needs the extra [dask]")
     home = tmp_path / "sweeps" / "s"
     fold = home / "smr" / "tml" / "fold_0"
-    killer = Killer(fold)
+    killer = Killer([fold], times=1)
     killer.start()
     words = ["smr-figure3", "--rows", *ROWS, *FEW, "--jobs", "2", "--out", str(tmp_path), "--name", "s"]
     assert call(monkeypatch, words) == 0
@@ -149,10 +179,33 @@ def test_a_sweep_whose_worker_is_killed_ends_like_a_run_by_hand(tmp_path, by_han
     assert len(done) == len(steps) == 6
     assert [one["reason"] for one in events(home) if one["event"] == "again"] == ["its worker died"]
     # Gone on with from the state that was there, not anew.
-    assert steps.pop("tml, fold 0") >= killer.kept > 0 and set(steps.values()) == {0}
+    assert steps.pop("tml, fold 0") >= killer.kept[0] > 0 and set(steps.values()) == {0}
     assert_same_bits(fold, by_hand)
     before = events(home)
     moved = home.rename(tmp_path / "moved")
     assert call(monkeypatch, ["smr-figure3", "--resume", str(moved)]) == 0
     assert events(moved) == before
     assert capsys.readouterr().out.partition("| method")[2].replace(str(moved), str(home)) == table
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_six_kills_at_random_moments(tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="needs the extra [dask]")
+    home, longer = tmp_path / "sweeps" / "s", ("--epochs", "30")
+    for row in ROWS:
+        run_by_hand(tmp_path / "by-hand", row, *longer)
+    folds = [home / "smr" / row / f"fold_{fold}" for row in ROWS for fold in (0, 1)]
+    moments = random.Random(0)
+    killer = Killer(list(folds), times=6, patience=lambda: moments.uniform(0, 6))
+    killer.start()
+    words = ["smr-figure3", "--rows", *ROWS, *FEW, *longer, "--jobs", "2", "--retries", "6"]
+    assert call(monkeypatch, [*words, "--out", str(tmp_path), "--name", "s"]) == 0
+    assert len(killer.kept) == 6
+    again = [one["reason"] for one in events(home) if one["event"] == "again"]
+    assert again == ["its worker died"] * 6
+    done = [one["task"] for one in events(home) if one["event"] == "done"]
+    assert len(done) == len(set(done)) == 6
+    for fold in folds:
+        assert_same_bits(fold, tmp_path / "by-hand" / "smr" / fold.parent.name / fold.name)
+    print("states at the kills:", killer.kept)
