@@ -25,9 +25,19 @@ LOOK, LATER = 0.5, 5.0
 
 @contextmanager
 def listening(client: Client, *, local: bool) -> Iterator[str]:
-    """The workers of a client, as far as they work for this sweep; under this name they can be asked to stop."""
+    """The workers of a client, as far as they work for this sweep; under this name they can be asked to stop.
+
+    Raises:
+        InputError: if they cannot load this smrjax.
+    """
     name = f"smrjax-{uuid.uuid4().hex[:8]}"
-    client.register_plugin(sweep_worker.Listening(name, str(Path.cwd()), local=local))
+    try:
+        client.register_plugin(sweep_worker.Listening(name, str(Path.cwd()), local=local))
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise InputError(
+            f"the workers cannot load this smrjax ({reason}); install the same version where scheduler and workers run"
+        ) from error
     try:
         yield name
     finally:

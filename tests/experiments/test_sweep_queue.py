@@ -177,6 +177,17 @@ def test_two_folds_of_a_run_at_once_but_never_one_twice(tmp_path):
         pass
 
 
+def test_workers_without_this_smrjax_are_said(monkeypatch):
+    def refuse(plugin):
+        raise Exception("ModuleNotFoundError(\"No module named 'experiments'\")")
+
+    with (
+        pytest.raises(InputError, match="cannot load this smrjax .*No module named 'experiments'.*install the same"),
+        sweep_queue.listening(SimpleNamespace(register_plugin=refuse), local=False),
+    ):
+        pass
+
+
 def test_a_port_where_something_else_listens_is_said(monkeypatch):
     import socket
 

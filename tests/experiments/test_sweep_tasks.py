@@ -26,6 +26,7 @@ def never() -> bool:
     return False
 
 
+@pytest.mark.soak
 def test_a_row_of_the_guides(tmp_path):
     config = guides.Config(
         data=DataOptions(count=360, folds=3, only_folds=(0,), image_size=16),
@@ -66,6 +67,7 @@ def test_a_row_of_the_guides(tmp_path):
         sweep_guides.do(tasks[2], never)
 
 
+@pytest.mark.soak
 def test_rows_of_table_4(tmp_path, monkeypatch):
     cells, other = cell_folder(tmp_path / "cells", ("A", "B", "C"), 0), cell_folder(tmp_path / "other", ("X", "Y"), 1)
     monkeypatch.setattr(strategies_options, "TABLE4_ENCODERS", ("resnet_tiny",))
