@@ -5,7 +5,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ def listening(client: Client, *, local: bool) -> Iterator[str]:
     try:
         yield name
     finally:
-        client.unregister_worker_plugin(name)
+        # A scheduler that is gone has nothing to forget.
+        with suppress(OSError):
+            client.unregister_worker_plugin(name)
 
 
 def begin(client: Client, name: str, should_stop: Callable[[], bool], *what: Any) -> list[Task]:
@@ -201,7 +203,10 @@ def hand_out(
 
 def at_hand(client: Client) -> list[str]:
     """Addresses of the workers that take tasks now; one that has just been started does not yet."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    try:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+    except OSError as error:
+        raise _Lost(f"the scheduler is lost ({error}); start it again, and go on with --resume") from None
     return [address for address, about in workers.items() if about["status"] == "running"]
 
 
