@@ -5,6 +5,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from smrjax.train.loop import Interrupted
 
 #: Seconds between two looks at what has ended, and until a fold that another process holds is tried again.
 LOOK, LATER = 0.5, 5.0
+AGAIN = "start it again, and go on with --resume"
 
 
 @contextmanager
@@ -191,6 +193,8 @@ def hand_out(
                     wait(list(under_way), timeout=LOOK, return_when="FIRST_COMPLETED")
                 except TimeoutError:
                     continue
+                except CancelledError:
+                    raise _Lost(f"the scheduler is lost; {AGAIN}") from None
             else:
                 time.sleep(LOOK)
             for future in [one for one in under_way if one.done()]:
@@ -206,7 +210,7 @@ def at_hand(client: Client) -> list[str]:
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
     except OSError as error:
-        raise _Lost(f"the scheduler is lost ({error}); start it again, and go on with --resume") from None
+        raise _Lost(f"the scheduler is lost ({error}); {AGAIN}") from None
     return [address for address, about in workers.items() if about["status"] == "running"]
 
 
@@ -217,5 +221,5 @@ class _Lost(InputError):
 def _outcome(future: Any) -> Any:
     """What a worker returned, or its error."""
     if future.status == "cancelled":
-        raise _Lost("the scheduler is lost; start it again, and go on with --resume")
+        raise _Lost(f"the scheduler is lost; {AGAIN}")
     return future.result()
