@@ -58,11 +58,8 @@ def cross_validate(
     """
     options = blocks.train
     folds = blocks.data.only_folds or tuple(range(len(prepared.parts)))
-    # The largest training part decides for all folds, trained now or not, so that they share one schedule and one
-    # compilation.
-    largest = max(len(train_rows) for train_rows, _, _ in prepared.parts)
-    steps = -(-largest // (options.classes_per_batch * options.per_class))
-    learner = _learner(blocks, prepared, steps)
+    steps = steps_of(blocks, prepared)
+    learner = learner_of(blocks, prepared)
     with (
         ExitStack() as held,
         nullcontext(should_stop) if should_stop else stop_flag() as should_stop,
@@ -76,7 +73,7 @@ def cross_validate(
         ) as bar,
     ):
         told(lambda: held.enter_context(locked(folder)))
-        told(lambda: _write_lasting(folder, prepared, folds))
+        told(lambda: write_lasting(folder, prepared, folds))
         for order, fold in enumerate(folds):
             target = folder / f"fold_{fold}"
             if not told((target / "result.json").exists):
@@ -100,7 +97,48 @@ def cross_validate(
     return summary | {"pictures": pictures}
 
 
-def _write_lasting(folder: Path, prepared: Prepared, folds: tuple[int, ...]) -> None:
+def train_fold(
+    blocks: Blocks, prepared: Prepared, learner: Learner, folder: Path, fold: int, *, should_stop: Callable[[], bool]
+) -> int:
+    """Train and assess one fold of a run, beside processes that do other folds of it; not if it is done.
+
+    Args:
+        blocks: Options.
+        prepared: From `prepare`, of the same options.
+        learner: From `learner_of`, of the same options.
+        folder: Of the run, in which `write_lasting` has been.
+        fold: Number.
+        should_stop: Asked between steps.
+
+    Returns:
+        The steps that were done before.
+
+    Raises:
+        InUse: if another process is working on this fold, or on the run as a whole.
+        Interrupted: if ``should_stop`` said so; everything is saved.
+    """
+    target, steps = folder / f"fold_{fold}", steps_of(blocks, prepared)
+    target.mkdir(exist_ok=True)
+    total = steps * blocks.train.epochs
+    with locked(folder, shared=True), locked(target), tqdm(total=total, disable=True) as bar:
+        if (target / "result.json").exists():
+            return total
+        _run_fold(blocks, prepared, learner, target, fold, steps, bar, should_stop)
+    # What was done before is taken off the total when a training starts.
+    return total - bar.total
+
+
+def steps_of(blocks: Blocks, prepared: Prepared) -> int:
+    """Steps of an epoch.
+
+    The largest training part decides for all folds, trained now or not, so that they share one schedule and one
+    compilation.
+    """
+    largest = max(len(train_rows) for train_rows, _, _ in prepared.parts)
+    return -(-largest // (blocks.train.classes_per_batch * blocks.train.per_class))
+
+
+def write_lasting(folder: Path, prepared: Prepared, folds: tuple[int, ...]) -> None:
     """What all folds share and no checkpoint has: with it, a run's folder alone predicts on another machine."""
     write_json(folder / "taxonomy.json", to_json(prepared.taxonomy))
     # Cells that no fold trains on have no say in anything that is kept.
@@ -110,8 +148,9 @@ def _write_lasting(folder: Path, prepared: Prepared, folds: tuple[int, ...]) -> 
         write_arrays(folder / "untrained.npz", prepared.untrained)
 
 
-def _learner(blocks: Blocks, prepared: Prepared, steps: int) -> Learner:
-    options, encoder = blocks.train, blocks.encoder
+def learner_of(blocks: Blocks, prepared: Prepared) -> Learner:
+    """The network with its compiled programs, which all folds of a run share."""
+    options, encoder, steps = blocks.train, blocks.encoder, steps_of(blocks, prepared)
     head = jax.eval_shape(lambda key: prepared.method.init_head(key, encoder.embedding_dim), jax.random.key(0))
     optimizer = adamw_cosine(
         {"encoder": prepared.variables["params"], "head": head},
@@ -161,7 +200,7 @@ def _run_fold(
 
     def on_epoch(row: dict[str, Any]) -> None:
         bar.set_postfix_str(f"epoch {row['epoch'] + 1}, validation macro-F {row['macro_f1']:.3f}")
-        for words in row["warnings"] if leads() else ():
+        for words in row["warnings"] if leads() and not bar.disable else ():
             tqdm.write(f"fold {fold}, epoch {row['epoch'] + 1}: {words}")
 
     state, history = train(

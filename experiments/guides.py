@@ -276,15 +276,27 @@ def run_one(
     own = folder / name
     if (own / "summary.json").exists():
         return read_json(own / "summary.json")
-    method, title = tml(margin=config.guides.margin), "TML"
-    if variant is not None:
-        guide, loss = variant
-        method = method_of(config.guides, places[guide], loss)
-        title = f"{title_of(guide)}, {'inverse UMAP' if loss == 'umap' else 'distance'} loss"
+    method, title = of_variant(config, variant, places)
+    begin_one(folder, name)
+    return cross_validate(config, replace(prepared, method=method), own, title=title)
+
+
+def of_variant(config: Config, variant: tuple[str, str] | None, places: dict[str, np.ndarray]) -> tuple[Method, str]:
+    """Method and title of one of the `variants`."""
+    if variant is None:
+        return tml(margin=config.guides.margin), "TML"
+    guide, loss = variant
+    title = f"{title_of(guide)}, {'inverse UMAP' if loss == 'umap' else 'distance'} loss"
+    return method_of(config.guides, places[guide], loss), title
+
+
+def begin_one(folder: Path, name: str) -> Path:
+    """The folder of one run of the set, with the set's options."""
+    own = folder / name
     own.mkdir(exist_ok=True)
     for file in ("config.json", "run.json"):
         write_json(own / file, read_json(folder / file))
-    return cross_validate(config, replace(prepared, method=method), own, title=title)
+    return own
 
 
 def default_name(config: Config) -> str:

@@ -34,6 +34,7 @@ def open_run(
     severity: dict[str, Any],
     repeated: Repeated,
     stored: Mapping[str, Any] | None = None,
+    command: str = "",
 ) -> Path:
     """The folder of a run: a new one with `config.json` and what a resume must find again, or the one to go on with.
 
@@ -45,6 +46,7 @@ def open_run(
         severity: File and matrix by which errors are scored; see `severity_of`.
         repeated: Duplicates among its cells; ``duplicates.csv`` has them.
         stored: What else a resume takes from run.json.
+        command: What the user called, where that was not this process.
 
     Raises:
         InputError: if a new folder exists or cannot be written, or a run was begun on other cells, folds, weights or
@@ -52,11 +54,11 @@ def open_run(
     """
     if blocks.run.resume:
         folder = Path(blocks.run.resume)
-        _check_same(folder, identity)
+        check_same(folder, identity)
         return folder
     folder = create_run(blocks.run.out, experiment, blocks.run.name or name)
     write_json(folder / "config.json", to_json(blocks))
-    command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
+    command = command or shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
     write_json(
         folder / "run.json",
@@ -68,7 +70,12 @@ def open_run(
     return folder
 
 
-def _check_same(folder: Path, identity: Mapping[str, str]) -> None:
+def check_same(folder: Path, identity: Mapping[str, str]) -> None:
+    """Make sure that a run's cells, folds, weights and matrices are those that it began with.
+
+    Raises:
+        InputError: if one of them is not.
+    """
     stored = read_json(folder / "run.json")
     for what, digest in identity.items():
         if stored.get(what) != digest:

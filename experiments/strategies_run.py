@@ -1,5 +1,6 @@
 """The rows of a run of training strategies, each as far as it is not done: pre-training, range tests, folds."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,44 +108,69 @@ def row_ended(config: Config, work: Work, folder: Path, row: Row) -> bool:
 
 
 def _run_row(config: Config, work: Work, folder: Path, row: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
-    recipe, cells, run = config.recipe, work.judged.cells, config.run
     for stage in stages_of(row):
         if not (folder / pretraining_folder(stage) / "result.json").exists():
-            _pretrain(config, work, folder, stage, bar, should_stop)
+            pretrain(config, work, folder, stage, bar, should_stop)
             bar.total = bar.n + steps_left(config, work, folder)
-    folds = fold_numbers(config, work)
-    # Colours are those of a fold's own training part, so a network is a model, and a program, of its fold.
-    models = {fold: model_of(config, row.encoder, work.channels[fold]) for fold in folds}
-    variables = begin(config, folder, models[folds[0]], row)
-    target = _made(folder / row.folder)
-    _check_begin(target, variables)
-
-    def learner_in(fold: int) -> Learner:
-        return learner_of(models[fold], variables, len(cells.classes), recipe, work.devices, crop=True)
-
-    learner = learner_in(folds[0])
     bar.set_description(f"{row}, learning rate")
-    split, _ = parts_of(work, folds[0])
-    rate = find_rate(target, learner, cells_of(cells, *split), recipe, bar=bar, should_stop=should_stop)
-    for fold in folds:
+    learner_in, rate = start_row(config, work, folder, row, bar, should_stop)
+    for fold in fold_numbers(config, work):
         if fold_done(folder, row, fold):
             continue
         bar.total = bar.n + steps_left(config, work, folder)
         bar.set_description(f"{row}, fold {fold}")
-        if fold != folds[0]:
-            learner = learner_in(fold)
-        split, asked = parts_of(work, fold)
-        place, part, steps = target / f"fold_{fold}", cells_of(cells, *split), fold_steps(config, work)
-        state, history = fit(place, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)
-        chances = probabilities(learner, state, cells.images, asked, recipe, views=run.tta)
-        severity = work.judged.severity if run.decision == "severity" else None
-        predicted = chances.argmax(1) if severity is None else least_severe(chances, severity)
-        with atomic(place / "probabilities.npy") as temporary:
-            np.save(temporary, chances.astype(np.float32))
-        about = {"learning_rate": rate, "epochs": len(history), "history": history}
-        write_outcome(place, work.judged, fold, predicted, about)
-        # Not before the fold is written: what a resume needs would be gone.
-        keep_best(place / "checkpoints")
+        run_fold(config, work, folder, row, fold, learner_in(fold), rate, bar, should_stop)
+
+
+def start_row(
+    config: Config, work: Work, folder: Path, row: Row, bar: tqdm, should_stop: Callable[[], bool]
+) -> tuple[Callable[[int], Learner], float]:
+    """A row's network as it begins, by fold, and the learning rate of all its folds; pre-training is done.
+
+    Raises:
+        InputError: if the first weights are no longer those that the row began with.
+    """
+    recipe, cells, first = config.recipe, work.judged.cells, fold_numbers(config, work)[0]
+    variables = begin(config, folder, model_of(config, row.encoder, work.channels[first]), row)
+    target = _made(folder / row.folder)
+    _check_begin(target, variables)
+
+    @functools.lru_cache(maxsize=1)
+    def learner_in(fold: int) -> Learner:
+        # Colours are those of a fold's own training part, so a network is a model, and a program, of its fold.
+        model = model_of(config, row.encoder, work.channels[fold])
+        return learner_of(model, variables, len(cells.classes), recipe, work.devices, crop=True)
+
+    split, _ = parts_of(work, first)
+    rate = find_rate(target, learner_in(first), cells_of(cells, *split), recipe, bar=bar, should_stop=should_stop)
+    return learner_in, rate
+
+
+def run_fold(
+    config: Config,
+    work: Work,
+    folder: Path,
+    row: Row,
+    fold: int,
+    learner: Learner,
+    rate: float,
+    bar: tqdm,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train a fold of a row from what `start_row` gave, test it and write what comes out."""
+    recipe, cells, run = config.recipe, work.judged.cells, config.run
+    split, asked = parts_of(work, fold)
+    place, part, steps = folder / row.folder / f"fold_{fold}", cells_of(cells, *split), fold_steps(config, work)
+    state, history = fit(place, learner, part, recipe, rate, steps, bar=bar, should_stop=should_stop)
+    chances = probabilities(learner, state, cells.images, asked, recipe, views=run.tta)
+    severity = work.judged.severity if run.decision == "severity" else None
+    predicted = chances.argmax(1) if severity is None else least_severe(chances, severity)
+    with atomic(place / "probabilities.npy") as temporary:
+        np.save(temporary, chances.astype(np.float32))
+    about = {"learning_rate": rate, "epochs": len(history), "history": history}
+    write_outcome(place, work.judged, fold, predicted, about)
+    # Not before the fold is written: what a resume needs would be gone.
+    keep_best(place / "checkpoints")
 
 
 def begin(config: Config, folder: Path, model: Any, row: Row) -> Any:
@@ -170,7 +196,7 @@ def _check_begin(target: Path, variables: Any) -> None:
         )
 
 
-def _pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
+def pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:
     """Train on the last set of a stage, without random crops, by that set's own colours (BM, section 2.4.2)."""
     recipe, target = config.recipe, _made(folder / pretraining_folder(stage))
     domain = work.domains[stage.sets[-1]]
