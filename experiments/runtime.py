@@ -1,7 +1,9 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
 import contextlib
+import io
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -11,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments.processes import ProcessOptions, join
-from smrjax.errors import InputError
+from smrjax.errors import InputError, one_line
 from smrjax.train.folder import read_json
 from smrjax.train.loop import Interrupted
 
@@ -72,14 +74,23 @@ class _AboveTheBar(logging.Handler):
     """Prints what the library logs without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(one_line(self.format(record)), file=sys.stderr)
+
+
+def _say(kind: str, words: object) -> None:
+    print(f"{kind}: {one_line(str(words))}", file=sys.stderr)
 
 
 def leave(main: Callable[[], None]) -> None:
     """Run a command and turn its end into an exit code.
 
-    0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved.
+    0: done. 2: the input is wrong, or a file cannot be read or written, said in one line. 130: stopped by the user,
+    state saved.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be UTF-8, and no name is to end a command that has done its work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     log, handler = logging.getLogger("smrjax"), _AboveTheBar()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -88,10 +99,16 @@ def leave(main: Callable[[], None]) -> None:
     try:
         with warnings.catch_warnings():
             # One line, without the place in the code that a user cannot mend.
-            warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *rest, **more: _say("warning", message)
             main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say("error", error)
+        raise SystemExit(2) from None
+    except OSError as error:
+        # Of a file: permissions, a name that is too long, a full disk. Any other is a fault of ours.
+        if error.filename is None:
+            raise
+        _say("error", f"{os.fsdecode(error.filename)}: {error.strerror}")
         raise SystemExit(2) from None
     except Interrupted as stop:
         print(f"stopped; go on with: {stop}", file=sys.stderr)

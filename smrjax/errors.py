@@ -11,6 +11,15 @@ DAMAGED = (
 )
 
 
+def one_line(text: str) -> str:
+    r"""Words of strangers for a terminal: line breaks, control characters and what turns writing round become escapes.
+
+    >>> print(one_line("a\nb\x1b[2J"))
+    a\nb\x1b[2J
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class InputError(Exception):
     """Something that was given is wrong; the message is one line: what, where, and what to do.
 
