@@ -6,7 +6,7 @@ flag. ``--preset`` chooses the defaults, flags given beside it win, and `config.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
@@ -203,10 +203,26 @@ def configure(
     given = {anew: getattr(config, anew)} if anew else {}
     if config != replace(default, run=RunOptions(resume=folder), **given):
         raise InputError("--resume takes all options from the run's config.json; give no others beside it")
-    kept = read_object(Path(folder) / "config.json")
-    # What is given anew need not be stored as this version knows it.
-    stored: Any = from_json(kind, kept | {name: to_json(block) for name, block in given.items()})
+    stored: Any = read_config(kind, Path(folder), given)
     return replace(stored, run=replace(stored.run, resume=folder), **given)
+
+
+def read_config(kind: type[T], folder: Path, given: Mapping[str, Any]) -> T:
+    """The options that a run was begun with.
+
+    Args:
+        kind: See `parse`.
+        folder: Of the run.
+        given: Blocks that are taken from here instead; they need not be stored as this version knows them.
+
+    Raises:
+        InputError: as `from_json`, with the file.
+    """
+    kept = read_object(folder / "config.json")
+    try:
+        return from_json(kind, kept | {name: to_json(block) for name, block in given.items()})
+    except InputError as error:
+        raise InputError(f"{folder}/{error}") from None
 
 
 def few_folds(preset: str, data: DataOptions) -> DataOptions:

@@ -1,6 +1,5 @@
 """Reads what experiments.predict left behind, for the report."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +10,9 @@ import numpy as np
 
 from experiments.report_runs import Run
 from smrjax.errors import InputError
+from smrjax.files import read_object, read_rows
 from smrjax.taxonomy import Taxonomy, counterparts
 from smrjax.taxonomy.stored import from_json
-from smrjax.train.folder import read_json
 
 #: Of every readable cell, true or false.
 FLAGS = ("borderline", "off_curve", "unfamiliar")
@@ -93,8 +92,9 @@ def read_predictions(folders: Sequence[Path], runs: Sequence[Run]) -> list[Predi
 
 
 def _read(folder: Path, title: str, runs: Sequence[Run]) -> Predicted:
-    about = read_json(folder / "summary.json")
-    made_by = Path(str(about.get("run", {}).get("folder", "")))
+    about = read_object(folder / "summary.json")
+    by = about.get("run", {})
+    made_by = Path(str(by.get("folder", "") if isinstance(by, dict) else ""))
     run = next((run for run in runs if run.folder.resolve() == made_by.resolve()), None)
     if run is None:
         raise InputError(
@@ -104,8 +104,7 @@ def _read(folder: Path, title: str, runs: Sequence[Run]) -> Predicted:
     try:
         known = from_json(about["labels"])
         labels, own = ({code: i for i, code in enumerate(of.classes)} for of in (known, run.taxonomy))
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["predicted"]]
+        rows = [row for row in read_rows(path) if row["predicted"]]
 
         def numbers(name: str) -> np.ndarray:
             return np.array([float(row[name]) if row[name] else np.nan for row in rows], np.float64)
@@ -127,7 +126,5 @@ def _read(folder: Path, title: str, runs: Sequence[Run]) -> Predicted:
             numbers("unfamiliar_ratio"),
             {name: np.array([row[name].lower() == "true" for row in rows], bool) for name in FLAGS},
         )
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a folder of experiments.predict") from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error} is missing or is no class of {run.title}") from None

@@ -13,7 +13,8 @@ import numpy as np
 from experiments.config import RunOptions, to_json
 from experiments.prepare import Prepared
 from smrjax.errors import InputError
-from smrjax.train.folder import create_run, read_json, write_json
+from smrjax.files import read_object
+from smrjax.train.folder import create_run, write_json
 
 
 class HasRun(Protocol):
@@ -63,7 +64,7 @@ def open_run(
 
 
 def _check_same(folder: Path, identity: Mapping[str, str]) -> None:
-    stored = read_json(folder / "run.json")
+    stored = read_object(folder / "run.json")
     for what, digest in identity.items():
         if stored.get(what) != digest:
             raise InputError(

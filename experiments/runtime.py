@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from experiments.processes import ProcessOptions, join
 from smrjax.errors import InputError, one_line
-from smrjax.train.folder import read_json
+from smrjax.files import read_object
 from smrjax.train.loop import Interrupted
 
 
@@ -67,7 +67,7 @@ def resumable(folder: Path) -> Iterator[Callable[[], bool]]:
         try:
             yield should_stop
         except Interrupted:
-            raise Interrupted(read_json(folder / "run.json")["resume"]) from None
+            raise Interrupted(read_object(folder / "run.json", "resume")["resume"]) from None
 
 
 class _AboveTheBar(logging.Handler):

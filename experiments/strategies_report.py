@@ -16,6 +16,7 @@ from experiments.titles import NAMES
 from smrjax.encoders import IMAGENET_WEIGHTS
 from smrjax.errors import InputError
 from smrjax.evaluate import FoldScores, confusion, fold_scores, mean_shares
+from smrjax.files import read_object
 from smrjax.report import classwise_table, confusion_figure, learning_figure, lr_range_figure, strategies_table
 from smrjax.train.folder import atomic, read_json, write_json
 
@@ -190,7 +191,7 @@ def _summary(
         "channels": {name: one._asdict() for name, one in channels.items()},
         "left_out": left_out,
         "config": read_json(folder / "config.json"),
-        "command": read_json(folder / "run.json")["command"],
+        "command": read_object(folder / "run.json", "command")["command"],
         "versions": versions(),
     }
 

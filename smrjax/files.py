@@ -1,9 +1,12 @@
 """JSON and arrays in files: written whole or not at all, read without running code from them."""
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +17,8 @@ import numpy as np
 
 from smrjax.errors import DAMAGED, InputError
 
+#: How words begin that spreadsheets take for formulas, and those that `cell` has changed, which must stay apart.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 #: Bytes of a file of words: a table of a million cells has 100 MB. What is read becomes about ten times as much.
 MAX_TEXT = 2**27
 
@@ -30,7 +35,7 @@ def read_text(path: str | Path) -> str:
         raise OSError(errno.EINVAL, "it is no plain file")
     if found.st_size > MAX_TEXT:
         raise OSError(errno.EFBIG, f"it is larger than {MAX_TEXT >> 20} MB, as no file of this kind is")
-    with open(path, encoding="utf-8-sig") as file:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return file.read()
 
 
@@ -89,6 +94,37 @@ def read_object(path: Path, *names: str) -> dict[str, Any]:
         if name not in value:
             raise InputError(f"{path}: has no {name!r}; it is damaged, or of another version")
     return value
+
+
+def cell(word: str) -> str:
+    """A word as tables in CSV hold it: an apostrophe goes before one that spreadsheets would take for a formula.
+
+    Names of files, slides and classes come from strangers, and ``=cmd|...`` in one of them would be run, or ask to be,
+    in the program of whoever opens the table. `read_rows` takes the apostrophe away again; Parquet and JSON have none.
+
+    >>> cell("=1+1"), cell("+x"), cell("a=1"), cell("'=1")
+    ("'=1+1", "'+x", 'a=1', "''=1")
+    """
+    return f"'{word}" if _FORMULA.match(word) else word
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that this library wrote as CSV, words as they were before `cell`.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); is its folder whole?") from None
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path}: is damaged ({error}); is its folder whole?") from None
+    for row in rows:
+        if None in row or None in row.values():
+            raise InputError(f"{path}: is damaged (a row has more or fewer cells than the first line)")
+        row.update({name: word[1:] for name, word in row.items() if word[:1] == "'" and _FORMULA.match(word[1:])})
+    return rows
 
 
 def write_arrays(path: Path, tree: Any) -> None:

@@ -157,8 +157,11 @@ def _check_size(size: int, largest: float) -> None:
 
 
 def plain(path: str) -> str:
-    """A path as text that can be written anywhere: forward slashes, undecodable bytes replaced."""
-    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "replace")
+    """A path as text that can be written anywhere: forward slashes, undecodable bytes and carriage returns replaced.
+
+    Of the characters that a path may have, tables in CSV cannot hold the last.
+    """
+    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "replace").replace("\r", "\ufffd")
 
 
 def _read_class_folders(folder: Path) -> list[Record]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.wilson import cells_needed
-from smrjax.files import atomic
+from smrjax.files import atomic, cell
 from smrjax.taxonomy import Taxonomy, left_ratios
 
 #: The group of all cells together, beside those of the slides where these are several.
@@ -89,4 +89,5 @@ def _write(path: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(heads)
-        writer.writerows(rows)
+        # No number here is below zero, so none is taken for a formula.
+        writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)

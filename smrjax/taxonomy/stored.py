@@ -1,9 +1,11 @@
 """A taxonomy as JSON, in folders that are to be read without the files it came from."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from smrjax.errors import InputError
+from smrjax.files import read_json
 from smrjax.taxonomy.lineages import Lineage
 from smrjax.taxonomy.ratios import Ratio
 from smrjax.taxonomy.taxonomy import Taxonomy
@@ -27,5 +29,18 @@ def from_json(stored: Any) -> Taxonomy:
             ratios=tuple(Ratio(one["name"], tuple(one["over"]), tuple(one["under"])) for one in stored["ratios"]),
             **{name: tuple(stored[name]) for name in ("classes", "colours", "titles", "artefacts")},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"a stored taxonomy lacks {error}, or is none; it is of another version") from None
+
+
+def read_taxonomy(path: Path) -> Taxonomy:
+    """What was written of `to_json`.
+
+    Raises:
+        InputError: if the file is missing or damaged, with its name.
+    """
+    stored = read_json(path)
+    try:
+        return from_json(stored)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

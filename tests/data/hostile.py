@@ -21,6 +21,7 @@ NAMES = [
         "\u202egnp.live",
         "🩸🔬",
         "a\nb",
+        "a\rb",
         "a\tb",
         "\x1b[2J",
         "%00",
