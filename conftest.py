@@ -1,7 +1,10 @@
 """Shared by all tests and doctests: four simulated devices, a compile cache, real cells where they are."""
 
 import gc
+import ipaddress
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,21 @@ os.environ["SMRJAX_CACHE"] = str(CACHE / "tests")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 REAL = Path(os.environ.get("SMRJAX_DATA", Path(__file__).parent.parent / "shared" / "data"))
+
+
+def _at_home(event: str, arguments: tuple) -> None:
+    """No test may ask a network beyond this one: nothing does so unless weights or data are asked for by name."""
+    if event != "socket.connect" or arguments[0].type != socket.SOCK_STREAM or not isinstance(arguments[1], tuple):
+        return
+    try:
+        away = ipaddress.ip_address(str(arguments[1][0])).is_global
+    except ValueError:
+        away = arguments[1][0] not in ("localhost", socket.gethostname())
+    if away:
+        raise PermissionError(f"no test may connect to {arguments[1][0]}")
+
+
+sys.addaudithook(_at_home)
 
 
 @pytest.fixture(autouse=True, scope="module")

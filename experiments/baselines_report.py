@@ -11,6 +11,7 @@ from experiments.outcome import Judged, read_predictions
 from experiments.summary import versions
 from experiments.titles import NAMES
 from smrjax.evaluate import interval, m_score, macro_f1
+from smrjax.files import read_object
 from smrjax.report import baselines_figure, confusion_figure
 from smrjax.train.folder import atomic, read_json, write_json
 
@@ -57,8 +58,8 @@ def write_report(
                 entry.folder: {"group": entry.group, "title": entry.title} | one for entry, one in found.items()
             },
             "config": read_json(folder / "config.json"),
-            "duplicates": read_json(folder / "run.json").get("duplicates"),
-            "command": read_json(folder / "run.json")["command"],
+            "duplicates": read_object(folder / "run.json").get("duplicates"),
+            "command": read_object(folder / "run.json", "command")["command"],
             "versions": versions(),
         },
     )

@@ -6,16 +6,17 @@ flag. ``--preset`` chooses the defaults, flags given beside it win, and `config.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import tyro
 
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
-from smrjax.train.folder import read_json
+from smrjax.files import read_object
 
 if TYPE_CHECKING:
     from builtins import str as EncoderName
@@ -204,10 +205,26 @@ def configure(
     given = {anew: getattr(config, anew)} if anew else {}
     if config != replace(default, run=RunOptions(resume=folder), **given):
         raise InputError("--resume takes all options from the run's config.json; give no others beside it")
-    kept = read_json(Path(folder) / "config.json")
-    # What is given anew need not be stored as this version knows it.
-    stored: Any = from_json(kind, kept | {name: to_json(block) for name, block in given.items()})
+    stored: Any = read_config(kind, Path(folder), given)
     return replace(stored, run=replace(stored.run, resume=folder), **given)
+
+
+def read_config(kind: type[T], folder: Path, given: Mapping[str, Any]) -> T:
+    """The options that a run was begun with.
+
+    Args:
+        kind: See `parse`.
+        folder: Of the run.
+        given: Blocks that are taken from here instead; they need not be stored as this version knows them.
+
+    Raises:
+        InputError: as `from_json`, with the file.
+    """
+    kept = read_object(folder / "config.json")
+    try:
+        return from_json(kind, kept | {name: to_json(block) for name, block in given.items()})
+    except InputError as error:
+        raise InputError(f"{folder}/{error}") from None
 
 
 def few_folds(preset: str, data: DataOptions) -> DataOptions:
@@ -234,9 +251,11 @@ def from_json(kind: type[T], stored: dict[str, Any]) -> T:
     """The inverse of `to_json`.
 
     Raises:
-        InputError: if an option is unknown to this version, or missing.
+        InputError: if an option is unknown to this version, missing, or not what it should be.
     """
     hints = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(stored, dict):
+        raise InputError(f"config.json: {str(stored)[:40]!r} is no block of options; the run is of another version")
     unknown = set(stored) - set(hints)
     if unknown:
         raise InputError(f"config.json: unknown option {sorted(unknown)[0]!r}; the run is of another version")
@@ -244,8 +263,32 @@ def from_json(kind: type[T], stored: dict[str, Any]) -> T:
     for name, f in hints.items():
         if name not in stored:
             raise InputError(f"config.json: option {name!r} is missing; the run is of another version")
+        if not _fits(f.type, stored[name]):
+            raise InputError(f"config.json: option {name!r} cannot be {str(stored[name])[:40]!r}; bring the file back")
         values[name] = _typed(f.type, stored[name])
     return kind(**values)
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value from JSON is one of an option's type."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return True  # looked at block by block
+    if kind is Annotated:
+        return _fits(inner[0], value)
+    if kind in (Union, UnionType):
+        return any(_fits(one, value) for one in inner)
+    if kind is Literal:
+        return isinstance(value, str) and value in inner
+    if kind is tuple:
+        return isinstance(value, list) and all(_fits(inner[0], one) for one in value)
+    if hint in (int, float):
+        # Beyond 32 bits, seeds and sizes mean nothing.
+        kinds = (int,) if hint is int else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 2**31
+    if hint in (str, Path):
+        return isinstance(value, str) and "\0" not in value
+    return isinstance(value, type(None) if hint is None else hint)
 
 
 def _typed(hint: Any, value: Any) -> Any:

@@ -18,11 +18,12 @@ from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
 from smrjax.data.sampling import pk_batches
+from smrjax.files import read_object
 from smrjax.predict.stains import write_stain
 from smrjax.taxonomy.stored import to_json
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
-from smrjax.train.folder import locked, read_json, write_arrays, write_json
+from smrjax.train.folder import locked, write_arrays, write_json
 from smrjax.train.learner import Learner, Plan, build, embed_cells
 from smrjax.train.loop import Interrupted, train
 from smrjax.train.optimizer import adamw_cosine
@@ -83,7 +84,7 @@ def cross_validate(
                     if anyone(should_stop()) and fold != folds[-1]:
                         raise Interrupted
                 except Interrupted:
-                    raise Interrupted(told(lambda: read_json(folder / "run.json")["resume"])) from None
+                    raise Interrupted(told(lambda: read_object(folder / "run.json", "resume")["resume"])) from None
             # Early stops and folds done before leave steps out; they count neither as done nor as left.
             bar.total = bar.n + (len(folds) - order - 1) * steps * options.epochs
             bar.refresh()

@@ -1,6 +1,5 @@
 """What an embedding looks at: for the class that its SVM names, and along the curves for older and for younger."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from experiments.outcome import read_predictions
 from experiments.prepare import Blocks, Prepared, encoder_of, training_cells
 from smrjax.evaluate import load_svm
 from smrjax.explain import maturity, opposite, svm_score
+from smrjax.files import read_rows
 from smrjax.train.learner import Learner, blank_state
 from smrjax.train.state import open_checkpoints, restore
 
@@ -89,8 +89,7 @@ def explain_fold(
 
 def _maturity_of(place: Path) -> list[tuple[str, float]]:
     """Of every test cell the lineage in which it has a maturity, and that; "" and NaN for none."""
-    with open(place / "predictions.csv", newline="", encoding="utf-8") as file:
-        return [(row["lineage"], float(row["t"] or "nan")) for row in csv.DictReader(file)]
+    return [(row["lineage"], float(row["t"] or "nan")) for row in read_rows(place / "predictions.csv")]
 
 
 def _trained(blocks: Blocks, prepared: Prepared, learner: Learner, place: Path, fold: int) -> tuple[Any, Any, Any]:

@@ -20,9 +20,10 @@ from smrjax.data.sampling import shuffled_batches
 from smrjax.errors import InputError
 from smrjax.evaluate import m_score
 from smrjax.evaluate.scores import M_SCORE_FLOOR
+from smrjax.files import read_object
 from smrjax.method import network
 from smrjax.train import parallel
-from smrjax.train.folder import read_json, write_json
+from smrjax.train.folder import write_json
 from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
 from smrjax.train.loop import Diverged, train
 from smrjax.train.optimizer import adam
@@ -130,7 +131,7 @@ def search_fold(
                 shutil.rmtree(target / "checkpoints", ignore_errors=True)
             else:
                 bar.total -= options.epochs
-            scores.append(read_json(target / "score.json")["score"])
+            scores.append(read_object(target / "score.json", "score")["score"])
         tried.append({"params": one, "scores": scores, "score": float(np.mean(scores))})
     write_json(folder / "search.json", tried)
     # The best set that does not diverge on the larger training part either.

@@ -10,6 +10,7 @@ import numpy as np
 
 from smrjax.data import CellSet
 from smrjax.evaluate import score_report
+from smrjax.files import cell, read_rows
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import atomic, write_json
 
@@ -60,7 +61,8 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["path", "true", "predicted"])
         for row, label in zip(test, predicted, strict=True):
-            writer.writerow([cells.names[row], cells.classes[cells.labels[row]], cells.classes[label]])
+            words = (cells.names[row], cells.classes[cells.labels[row]], cells.classes[label])
+            writer.writerow(map(cell, words))
     scores = judged.scores(cells.labels[test], np.asarray(predicted))
     write_json(folder / "result.json", {"fold": fold, **about, "scores": scores})
 
@@ -68,7 +70,6 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
 def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """The names, labels and predicted classes of the test cells of a fold, as `write_outcome` left them behind."""
     place = {code: label for label, code in enumerate(classes)}
-    with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(folder / "predictions.csv")
     true, predicted = (np.array([place[row[name]] for row in rows], int) for name in ("true", "predicted"))
     return [row["path"] for row in rows], true, predicted

@@ -8,6 +8,7 @@ import numpy as np
 
 from smrjax.curves import Curve
 from smrjax.data import CellSet
+from smrjax.files import read_object
 from smrjax.report import (
     Readout,
     confusion_figure,
@@ -18,7 +19,6 @@ from smrjax.report import (
     true_maturity_figure,
 )
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import read_json
 
 #: What a readout is called in a picture.
 TITLES = {"own": "the method's own curve", "line": "line fitted afterwards", "bezier": "Bézier fitted afterwards"}
@@ -44,9 +44,8 @@ def draw_pictures(
     look: dict[str, Any] = {"class_names": taxonomy.titles, "colours": taxonomy.colours, "lineages": lineages}
     counts = np.zeros((n, n), int)
     np.add.at(counts, (labels, predicted), 1)
-    history = [
-        {"fold": fold} | row for fold in folds for row in read_json(folder / f"fold_{fold}" / "result.json")["history"]
-    ]
+    results = {fold: read_object(folder / f"fold_{fold}" / "result.json", "history") for fold in folds}
+    history = [{"fold": fold} | row for fold, result in results.items() for row in result["history"]]
     drawn = [
         contact_sheet(
             out / "cells.png",

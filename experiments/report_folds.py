@@ -1,6 +1,5 @@
 """One fold of a run as the report reads it: its test cells and what was said of them, its embeddings and curves."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
-from smrjax.files import read_flat
+from smrjax.files import read_flat, read_rows
 
 #: Columns of predictions.csv beside path, classes and probabilities, where cells have a place on a curve.
 PLACE = ("lineage", "raw_t")
@@ -78,8 +77,7 @@ def read_fold(folder: Path, result: dict[str, Any], classes: tuple[str, ...]) ->
     path = folder / "predictions.csv"
     label = {code: i for i, code in enumerate(classes)}
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_rows(path)
         true, predicted = (np.array([label[row[name]] for row in rows], int) for name in ("true", "predicted"))
         names = tuple(row["path"] for row in rows)
         chances = None
@@ -88,9 +86,7 @@ def read_fold(folder: Path, result: dict[str, Any], classes: tuple[str, ...]) ->
         placed = bool(rows) and all(name in rows[0] for name in PLACE)
         lineage = tuple(row["lineage"] if placed else "" for row in rows)
         raw_t = np.array([float(row["raw_t"]) if placed and row["raw_t"] else np.nan for row in rows])
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path}: is damaged ({error}); train the fold again") from None
     if not rows:
         raise InputError(f"{path}: holds no cell; train the fold again")

@@ -1,6 +1,5 @@
 """Reads what experiments.predict left behind, for the report, and finds the run that it is of."""
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,12 +12,12 @@ from experiments.predict_work import identity_of_members
 from experiments.report_folds import Fold
 from experiments.report_runs import Run
 from smrjax.errors import InputError
+from smrjax.files import read_object, read_rows
 from smrjax.predict.members import load_member
 from smrjax.predict.reader import Reader
 from smrjax.predict.run import open_run
 from smrjax.taxonomy import Taxonomy, counterparts
 from smrjax.taxonomy.stored import from_json
-from smrjax.train.folder import read_json
 
 #: Of every readable cell, true or false.
 FLAGS = ("borderline", "off_curve", "unfamiliar")
@@ -160,14 +159,13 @@ def _made_by(folder: Path, about: dict[str, Any], runs: Sequence[Run], opened: O
 
 
 def _read(folder: Path, title: str, runs: Sequence[Run], opened: Opened) -> Predicted:
-    about = read_json(folder / "summary.json")
+    about = read_object(folder / "summary.json")
     run, readers = _made_by(folder, about, runs, opened)
     path = folder / "predictions.csv"
     try:
         known = from_json(about["labels"])
         labels, own = ({code: i for i, code in enumerate(of.classes)} for of in (known, run.taxonomy))
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["predicted"]]
+        rows = [row for row in read_rows(path) if row["predicted"]]
 
         def numbers(name: str) -> np.ndarray:
             return np.array([float(row[name]) if row[name] else np.nan for row in rows], np.float64)
@@ -190,7 +188,5 @@ def _read(folder: Path, title: str, runs: Sequence[Run], opened: Opened) -> Pred
             numbers("unfamiliar_ratio"),
             {name: np.array([row[name].lower() == "true" for row in rows], bool) for name in FLAGS},
         )
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a folder of experiments.predict") from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error} is missing or is no class of {run.title}") from None

@@ -11,9 +11,9 @@ import numpy as np
 from experiments.report_folds import Fold, read_fold
 from experiments.titles import NAMES
 from smrjax.errors import InputError
+from smrjax.files import read_object
 from smrjax.taxonomy import BUNDLED, Taxonomy, for_classes, load_taxonomy, parse_lineages
-from smrjax.taxonomy.stored import from_json
-from smrjax.train.folder import read_json
+from smrjax.taxonomy.stored import read_taxonomy
 
 #: Data sets whose fold 0 is the split that they were published with.
 OFFICIAL = ("bloodmnist", "pcam")
@@ -164,26 +164,41 @@ def _read(folder: Path) -> Run:
     )
     if home is None:
         raise InputError(f"{folder}: config.json is missing; give the whole folder of a run")
-    config, about = read_json(home / "config.json"), read_json(home / "run.json")
-    summary = read_json(folder / "summary.json") if (folder / "summary.json").exists() else {}
+    config, about = _read_blocks(home / "config.json"), _read_blocks(home / "run.json", "severity")
+    summary = read_object(folder / "summary.json") if (folder / "summary.json").exists() else {}
     title, finished = str(summary.get("title", folder.resolve().name)), bool(summary)
     if home != folder:
         title, finished = _in_set(home, folder.resolve().relative_to(home.resolve()).as_posix())
-    results = [(path, read_json(path / "result.json")) for path in _fold_folders(folder)]
-    try:
-        classes = tuple(results[0][1]["scores"]["per_class"])
-    except (KeyError, TypeError):
-        raise InputError(
-            f"{results[0][0] / 'result.json'}: scores are missing; the run is of another version"
-        ) from None
+    results = [(path, _read_result(path / "result.json")) for path in _fold_folders(folder)]
+    classes = tuple(results[0][1]["scores"]["per_class"])
     folds = tuple(read_fold(path, result, classes) for path, result in results)
     return Run(folder, title, title, config, about, summary, _taxonomy(folder, config, classes), folds, finished)
+
+
+def _read_blocks(path: Path, *names: str) -> dict[str, Any]:
+    """An object whose values of these names, or all, are objects wherever the report looks into them."""
+    found = read_object(path)
+    for name in names or ("data", "train", "smr", "encoder", "run"):
+        if not isinstance(found.get(name, {}), dict):
+            raise InputError(f"{path}: {name!r} is no block of options; it is damaged, or of another version")
+    return found
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    result = read_object(path, "scores")
+    scores, history = result["scores"], result.get("history", [])
+    each = scores.get("per_class") if isinstance(scores, dict) else None
+    if not isinstance(each, dict) or not each or not all(isinstance(one, dict) for one in each.values()):
+        raise InputError(f"{path}: scores of classes are missing; it is damaged, or of another version")
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise InputError(f"{path}: the history is no list of epochs; it is damaged, or of another version")
+    return result
 
 
 def _in_set(home: Path, name: str) -> tuple[str, bool]:
     """Title of a part of a set, and whether it is finished, from the set's summary if there is one."""
     path = home / "summary.json"
-    summary = read_json(path) if path.exists() else {}
+    summary = read_object(path) if path.exists() else {}
     if name in summary.get("methods", {}):
         one = summary["methods"][name]
         group = NAMES.get(one["group"], one["group"])
@@ -197,7 +212,10 @@ def _in_set(home: Path, name: str) -> tuple[str, bool]:
 def _taxonomy(folder: Path, config: dict[str, Any], classes: tuple[str, ...]) -> Taxonomy:
     """As the run kept it, or of older runs, as its options say."""
     if (folder / "taxonomy.json").exists():
-        return for_classes(classes, own=from_json(read_json(folder / "taxonomy.json")))
+        try:
+            return for_classes(classes, own=read_taxonomy(folder / "taxonomy.json"))
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from None
     data = config.get("data", {})
     given = str(data.get("taxonomy") or "")
     own = load_taxonomy(given) if given in BUNDLED or (given and Path(given).exists()) else None

@@ -14,7 +14,8 @@ from experiments.config import RunOptions, to_json
 from experiments.duplicates import Repeated, counts_of, write_rows
 from experiments.prepare import Prepared
 from smrjax.errors import InputError
-from smrjax.train.folder import create_run, read_json, write_json
+from smrjax.files import read_object
+from smrjax.train.folder import create_run, write_json
 
 
 class HasRun(Protocol):
@@ -76,7 +77,7 @@ def check_same(folder: Path, identity: Mapping[str, str]) -> None:
     Raises:
         InputError: if one of them is not.
     """
-    stored = read_json(folder / "run.json")
+    stored = read_object(folder / "run.json")
     for what, digest in identity.items():
         if stored.get(what) != digest:
             raise InputError(

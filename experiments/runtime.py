@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -12,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments.processes import ProcessOptions, join
-from smrjax.errors import InputError
-from smrjax.train.folder import read_json
+from smrjax.errors import InputError, one_line
+from smrjax.files import read_object
 from smrjax.train.loop import Interrupted
 
 
@@ -66,21 +67,26 @@ def resumable(folder: Path) -> Iterator[Callable[[], bool]]:
         try:
             yield should_stop
         except Interrupted:
-            raise Interrupted(read_json(folder / "run.json")["resume"]) from None
+            raise Interrupted(read_object(folder / "run.json", "resume")["resume"]) from None
 
 
 class _AboveTheBar(logging.Handler):
     """Prints what the library logs without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(one_line(self.format(record)), file=sys.stderr)
+
+
+def _say(kind: str, words: object) -> None:
+    print(f"{kind}: {one_line(str(words))}", file=sys.stderr)
 
 
 def leave(main: Callable[[], None]) -> None:
     """Run a command and turn its end into an exit code.
 
-    0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved. What a screen cannot show,
-    as names of files that are not UTF-8, is shown by its code with a backslash, and stops nothing.
+    0: done. 2: the input is wrong, or a file cannot be read or written, said in one line. 130: stopped by the user,
+    state saved. What a screen cannot show, as names of files that are not UTF-8, is shown by its code with a backslash,
+    and stops nothing.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -93,11 +99,16 @@ def leave(main: Callable[[], None]) -> None:
     try:
         with warnings.catch_warnings():
             # One line, without the place in the code that a user cannot mend.
-            warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *rest, **more: _say("warning", message)
             main()
     except InputError as error:
-        # Names of files may have line breaks.
-        print("error:", *str(error).splitlines(), file=sys.stderr)
+        _say("error", error)
+        raise SystemExit(2) from None
+    except OSError as error:
+        # Of a file: permissions, a name that is too long, a full disk. Any other is a fault of ours.
+        if error.filename is None:
+            raise
+        _say("error", f"{os.fsdecode(error.filename)}: {error.strerror}")
         raise SystemExit(2) from None
     except Interrupted as stop:
         print(f"stopped; go on with: {stop}", file=sys.stderr)

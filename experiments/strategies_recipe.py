@@ -17,9 +17,10 @@ from smrjax.data import CellSet
 from smrjax.data.augment import dihedral
 from smrjax.data.resized_crop import resized_crop
 from smrjax.data.sampling import balanced_batches, shuffled_batches
+from smrjax.files import read_object
 from smrjax.method import logits, network
 from smrjax.train import parallel
-from smrjax.train.folder import read_json, write_json
+from smrjax.train.folder import write_json
 from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
 from smrjax.train.loop import train
 from smrjax.train.lr_range import lr_range
@@ -116,7 +117,7 @@ def find_rate(
         if found.warning:
             tqdm.write(f"{folder}: {found.warning}")
         write_json(path, asdict(found))
-    return float(read_json(path)["suggestion"])
+    return float(read_object(path, "suggestion")["suggestion"])
 
 
 def fit(

@@ -16,6 +16,7 @@ from experiments.titles import NAMES
 from smrjax.encoders import IMAGENET_WEIGHTS
 from smrjax.errors import InputError
 from smrjax.evaluate import FoldScores, confusion, fold_scores, mean_shares
+from smrjax.files import read_object
 from smrjax.report import classwise_table, confusion_figure, learning_figure, lr_range_figure, strategies_table
 from smrjax.train.folder import atomic, read_json, write_json
 
@@ -191,8 +192,8 @@ def _summary(
         "fold_channels": {str(fold): one._asdict() for fold, one in work.channels.items()},
         "left_out": left_out,
         "config": read_json(folder / "config.json"),
-        "duplicates": read_json(folder / "run.json").get("duplicates"),
-        "command": read_json(folder / "run.json")["command"],
+        "duplicates": read_object(folder / "run.json").get("duplicates"),
+        "command": read_object(folder / "run.json", "command")["command"],
         "versions": versions(),
     }
 

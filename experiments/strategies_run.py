@@ -16,7 +16,8 @@ from experiments.strategies_recipe import cells_of, find_rate, fit, learner_of, 
 from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of, parts_of
 from smrjax.errors import InputError
 from smrjax.evaluate import least_severe
-from smrjax.train.folder import atomic, read_json, write_json
+from smrjax.files import read_object
+from smrjax.train.folder import atomic, write_json
 from smrjax.train.learner import Learner
 from smrjax.train.loop import Diverged
 from smrjax.train.state import keep_best
@@ -99,7 +100,7 @@ def row_done(config: Config, work: Work, folder: Path, row: Row) -> bool:
 def failed(folder: Path, row: Row) -> str:
     """Why a row was given up; empty if it was not."""
     path = folder / row.folder / "failed.json"
-    return read_json(path)["reason"] if path.exists() else ""
+    return read_object(path, "reason")["reason"] if path.exists() else ""
 
 
 def row_ended(config: Config, work: Work, folder: Path, row: Row) -> bool:
@@ -189,7 +190,7 @@ def _check_begin(target: Path, variables: Any) -> None:
     digest, path = digest_of(variables), target / "begin.json"
     if not path.exists():
         write_json(path, {"initial weights": digest})
-    elif read_json(path)["initial weights"] != digest:
+    elif read_object(path, "initial weights")["initial weights"] != digest:
         raise InputError(
             f"{target}: the initial weights are no longer those the row began with, so its folds would not belong "
             "together; bring them back, or begin a new run"

@@ -9,6 +9,7 @@ from typing import Any
 import smrjax
 from smrjax.data import CellSet
 from smrjax.evaluate.statistics import interval
+from smrjax.files import read_object
 from smrjax.train.folder import atomic, read_json, write_json
 
 #: Packages whose versions decide about results.
@@ -34,8 +35,8 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
     Returns:
         The content of summary.json.
     """
-    run = read_json(folder / "run.json")
-    results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]
+    run = read_object(folder / "run.json", "command", "severity")
+    results = [read_object(folder / f"fold_{fold}" / "result.json", "scores") for fold in folds]
     flat = [_flatten(result["scores"]) for result in results]
     # A score that a fold leaves undefined (the precision of a class never named) is None there and counts elsewhere.
     names = [n for n in dict.fromkeys(n for scores in flat for n in scores) if any(_defined(s.get(n)) for s in flat)]

@@ -11,6 +11,19 @@ DAMAGED = (
 )
 
 
+def one_line(text: str) -> str:
+    r"""Words of strangers for a terminal: line breaks, control characters and what turns writing round become escapes.
+
+    Of more than 1,500 characters, the beginning and the end are kept.
+
+    >>> print(one_line("a\nb\x1b[2J"))
+    a\nb\x1b[2J
+    """
+    if len(text) > 1500:
+        text = f"{text[:1000]} … {text[-400:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class InputError(Exception):
     """Something that was given is wrong; the message is one line: what, where, and what to do.
 

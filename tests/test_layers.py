@@ -83,14 +83,3 @@ def test_packages_stay_in_their_rooms(path):
 def test_pmap_is_said_in_one_file():
     users = [str(p) for p in SOURCES if "pmap(" in (ROOT / p).read_text()]
     assert users == ["smrjax/train/parallel.py"]
-
-
-def test_nothing_is_unpickled():
-    for path in SOURCES:
-        for module in imports(path):
-            package = module.split(".")[0]
-            # What joblib sends to processes of its own is pickled; what it reads from files is not to be.
-            allowed = module == "joblib.parallel_config"
-            assert allowed or package not in {"joblib", "dill", "cloudpickle"}, f"{path} imports {module}"
-            # Weights of torch are read with every name in the pickle forbidden but a few.
-            assert package not in {"pickle", "pickletools"} or str(path) == "smrjax/encoders/pth.py", path

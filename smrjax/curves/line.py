@@ -122,11 +122,13 @@ def _principal_axis(offsets: jax.Array) -> jax.Array:
     gram = jnp.matmul(offsets, offsets.T, precision="highest")
     # One step of perturbation theory about the known vector: du = (s1² - K)⁺ dK u. The value adds nothing, the
     # derivative is exact, and vectors that share the largest singular value are left out instead of divided by zero.
-    gap = s[0] ** 2 - s**2
-    distinct = gap > 10 * jnp.finfo(s.dtype).eps * s[0] ** 2
+    # Offsets so small that their squares vanish have no direction, either.
+    square, least = s[0] ** 2, jnp.finfo(s.dtype).tiny
+    gap = square - s**2
+    distinct = gap > jnp.maximum(10 * jnp.finfo(s.dtype).eps * square, least)
     inverse = (u * jnp.where(distinct, 1 / jnp.where(distinct, gap, 1), 0)) @ u.T
     null = jnp.eye(u.shape[0], dtype=u.dtype) - u @ u.T
-    inverse = inverse + jnp.where(s[0] > 0, null / jnp.where(s[0] > 0, s[0] ** 2, 1), 0)
+    inverse = inverse + jnp.where(square > least, null / jnp.where(square > least, square, 1), 0)
     first = first + inverse @ ((gram - jax.lax.stop_gradient(gram)) @ first)
     return jnp.matmul(first, offsets, precision="highest")
 

@@ -1,5 +1,6 @@
 """Cells from anywhere, as one `CellSet`: drawn, published, or anyone's own."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def load(
         raise InputError(f"--image-size {size}: give 1 pixel or more")
     if str(spec) in DATASETS:
         return DATASETS[str(spec)](count=count, size=size, seed=seed, cache_dir=cache_dir, progress=progress)
-    path = Path(spec).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(spec))
+    if not os.path.exists(path):
         known = f"{', '.join(list(DATASETS)[:-1])} or {list(DATASETS)[-1]}"
         raise InputError(f"--data {spec}: there is no such folder or manifest; or say {known}")
     reads = next((reads for fits, reads in FILES if fits(path)), load_folder)

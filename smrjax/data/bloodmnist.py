@@ -1,5 +1,7 @@
 """BloodMNIST of MedMNIST v2 (Yang et al. 2023): the cells of Acevedo et al. 2020 in eight classes, as arrays."""
 
+import math
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -37,6 +39,9 @@ WHERE = (
     "_224.npz for larger images, and give the file or its folder"
 )
 
+#: Bytes of an array: the largest, of images of 224 px, has 1.8 GB.
+MOST = 2**31
+
 CITATION = (
     "Yang J, Shi R, Wei D, Liu Z, Zhao L, Ke B, Pfister H, Ni B: MedMNIST v2: a large-scale lightweight benchmark for "
     "2D and 3D biomedical image classification. Scientific Data 10 (2023) 41"
@@ -67,7 +72,7 @@ def load_bloodmnist(
     """
     file = find_bloodmnist(place_of("bloodmnist", path, WHERE), size)
     records = [Record("bloodmnist", str(file), "")]
-    hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=False)
+    hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=False, largest=math.inf)
 
     def builder(target: Path, on_example: Callable[[], None]) -> Any:
         from smrjax.data.cells import BloodMnist
@@ -91,7 +96,7 @@ def find_bloodmnist(path: str | Path, size: int = 224) -> Path:
     Raises:
         InputError: if there is none.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if path.is_file():
         return path
     files = {side: path / f"bloodmnist{'' if side == 28 else f'_{side}'}.npz" for side in (28, 64, 128, 224)}
@@ -130,6 +135,8 @@ def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         # Opened here, because np.load leaves a damaged archive open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if any(info.file_size > MOST for info in arrays.zip.infolist()):
+                raise InputError(f"{path}: is larger than any file of the set when unpacked; {WHERE}")
             images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
     except KeyError as error:
         raise InputError(f"{path}: is not BloodMNIST, it has no array {error.args[0].split()[0]}; {WHERE}") from None

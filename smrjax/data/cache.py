@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import warnings
 import zipfile
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.cellset import CellSet
+from smrjax.data.decode import MAX_BYTES
 from smrjax.data.folder import Record, read_files
 from smrjax.errors import InputError
 
@@ -31,7 +33,7 @@ def cache_root(cache_dir: str | Path | None = None) -> Path:
     Raises:
         InputError: if it cannot be made or written.
     """
-    root = Path(cache_dir or os.environ.get("SMRJAX_CACHE") or Path.home() / ".cache" / "smrjax").expanduser()
+    root = Path(os.path.expanduser(cache_dir or os.environ.get("SMRJAX_CACHE") or "~/.cache/smrjax"))
     try:
         root.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=root).close()
@@ -62,16 +64,19 @@ def check_space(root: Path, need: int, *, what: str = "decoded images", less: st
         )
 
 
-def file_hashes(records: Sequence[Record], root: Path, *, progress: bool = True) -> list[str]:
+def file_hashes(
+    records: Sequence[Record], root: Path, *, progress: bool = True, largest: float = MAX_BYTES
+) -> list[str]:
     """A hash of each file's bytes; read again only if a path, size or time of change in the list is new.
 
     Args:
         records: The files.
         root: The cache folder, which remembers.
         progress: Show a bar.
+        largest: Bytes that a file may have.
 
     Raises:
-        InputError: for a file that cannot be read.
+        InputError: for a file that cannot be read, or is larger.
     """
     stats: dict[str, tuple[int, int]] = {}
     listing = hashlib.sha256(str(FORMAT).encode())
@@ -91,7 +96,9 @@ def file_hashes(records: Sequence[Record], root: Path, *, progress: bool = True)
             return known
     with bar(len(records), "reading", progress) as shown:
         hashes = []
-        for digest in read_files(records, lambda file: hashlib.file_digest(file, "sha256").hexdigest()):
+        for digest in read_files(
+            records, lambda file: hashlib.file_digest(file, "sha256").hexdigest(), largest=largest
+        ):
             hashes.append(digest[:32])
             shown.update()
     memory.parent.mkdir(exist_ok=True)
@@ -167,12 +174,19 @@ def write_cells(
             warnings.catch_warnings(),
         ):
             warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; odd pixels are errors
+            one = threading.Lock()
+
+            def read(row: int) -> tuple[dict[str, Any], np.ndarray, list[str]]:
+                # One by one, and only as decoding asks for them: files may be large.
+                with one:
+                    example = source[row]
+                return {column: example[column] for column in columns}, *_decode(example, size)
+
             for start in range(0, n, _CHUNK):
-                examples = source.__getitems__(range(start, min(start + _CHUNK, n)))
-                for column, values in columns.items():
-                    values += [example[column] for example in examples]
-                decoded = threads.map(lambda example: _decode(example, size), examples)
-                for row, (image, words) in enumerate(decoded, start):
+                decoded = threads.map(read, range(start, min(start + _CHUNK, n)))
+                for row, (example, image, words) in enumerate(decoded, start):
+                    for column, values in columns.items():
+                        values.append(example[column])
                     images[row] = image
                     converted.update(words)
                     shown.update()

@@ -11,11 +11,11 @@ PNG files without loss. They can be read without this library::
 import contextlib
 import hashlib
 import io
-import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -31,6 +31,8 @@ with warnings.catch_warnings():
 Examples = Iterator[dict[str, Any]]
 
 _PER_FILE = 16384
+#: Bytes of images, or so many examples: what is in memory before it is written.
+_PORTION = 2**26, 256
 
 
 def _nothing() -> None:
@@ -66,7 +68,7 @@ class Streamed(tfds.core.GeneratorBasedBuilder):
             for split, examples in self._split_generators(dl_manager).items():
                 writer.initialize_splits([split])
                 # Each call writes the description of the set anew, too.
-                while some := list(itertools.islice(examples, 256)):
+                while some := _portion(examples):
                     writer.add_examples({split: some})
         finally:
             writer.close_all()
@@ -81,7 +83,11 @@ class CellFolder(Streamed):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return _info(self, self._classes, "Images of cells from a folder.")
+        # TFDS keeps one name a line, without spaces around it.
+        plain = all(code.isprintable() and code.strip() == code for code in self._classes)
+        return _info(
+            self, self._classes if plain else list(map(quote, self._classes)), "Images of cells from a folder."
+        )
 
     def _generate_examples(self, dl_manager: Any) -> Examples:
         return _of_records(self._records, self._classes, self._on_example)
@@ -242,6 +248,18 @@ def _png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "png", compress_level=1)
     return file.getvalue()
+
+
+def _portion(examples: Examples) -> list[dict[str, Any]]:
+    """The next examples, none at the end."""
+    some: list[dict[str, Any]] = []
+    size = 0
+    for example in examples:
+        some.append(example)
+        size += len(example["image"])
+        if size >= _PORTION[0] or len(some) == _PORTION[1]:
+            break
+    return some
 
 
 def _example(

@@ -1,16 +1,20 @@
 """Images of cells on a disk: a folder of class folders, or a CSV manifest, as a checked list."""
 
 import csv
+import errno
 import os
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
-from smrjax.errors import InputError
+from smrjax.data.decode import MAX_BYTES
+from smrjax.errors import DAMAGED, InputError
+from smrjax.files import read_text
 
 T = TypeVar("T")
 
@@ -41,9 +45,11 @@ class Record:
 def read_folder(path: str | Path, *, classes: Sequence[str] | None = None) -> tuple[list[Record], tuple[str, ...]]:
     """The images of a folder or a manifest, sorted by class and name (a manifest keeps its order).
 
-    A folder has one folder a class; folders within those are searched too, links are followed, names that
-    begin with a dot are passed over. A manifest is a CSV file with a header: ``path`` (relative to the
-    file) and ``label``, and, if known for all cells, ``patient`` or ``slide`` (patient wins) and ``fold``.
+    A folder has one folder a class; folders within those are searched too, names that begin with a dot are passed
+    over. Links are followed wherever they lead, out of the folder, too (data sets are often made of links, and
+    whoever can put one there could copy the file as well), and no folder is entered twice. A manifest is a CSV file
+    with a header: ``path`` (relative to the file, or absolute) and ``label``, and, if known for all cells,
+    ``patient`` or ``slide`` (patient wins) and ``fold``.
 
     Args:
         path: Of the folder or the ``.csv`` file.
@@ -55,8 +61,8 @@ def read_folder(path: str | Path, *, classes: Sequence[str] | None = None) -> tu
     Raises:
         InputError: if there is nothing there, or it is not as described above; one line, with file and row.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(path))
+    if not os.path.exists(path):
         raise InputError(f"{path}: there is no such folder or manifest; check the path")
     records = _read_class_folders(path) if path.is_dir() else _read_manifest(path)
     found = sorted({record.label for record in records})
@@ -106,18 +112,18 @@ def read_bytes(records: Sequence[Record]) -> Iterator[bytes]:
     return read_files(records, lambda file: file.read())
 
 
-def read_files(records: Sequence[Record], read: Callable[[Any], T]) -> Iterator[T]:
-    """What a function makes of each file, one after another; an archive is opened once.
+def read_files(records: Sequence[Record], read: Callable[[Any], T], *, largest: float = MAX_BYTES) -> Iterator[T]:
+    """What a function makes of each file, one after another; an archive is opened once, and never unpacked on a disk.
 
     Args:
         records: The files.
         read: Gets an open file.
+        largest: Bytes that a file may have, or a member of an archive when it is unpacked.
 
     Raises:
-        InputError: for a file that cannot be read, with its name.
+        InputError: for a file that cannot be read, or is larger, with its name.
     """
     import zipfile
-    import zlib
 
     archive: zipfile.ZipFile | None = None
     try:
@@ -125,9 +131,15 @@ def read_files(records: Sequence[Record], read: Callable[[Any], T]) -> Iterator[
             try:
                 if record.member and (archive is None or archive.filename != record.path):
                     archive = zipfile.ZipFile(record.path)
-                with archive.open(record.member) if record.member and archive else open(record.path, "rb") as file:
+                if record.member and archive:
+                    _check_size(archive.getinfo(record.member).file_size, largest)
+                with (
+                    archive.open(record.member)
+                    if record.member and archive
+                    else open_plain(record.path, largest) as file
+                ):
                     found = read(file)
-            except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            except (OSError, *DAMAGED) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 raise InputError(f"{record.path}: {record.name} cannot be read ({reason})") from None
             yield found
@@ -136,9 +148,30 @@ def read_files(records: Sequence[Record], read: Callable[[Any], T]) -> Iterator[
             archive.close()
 
 
+def open_plain(path: str, largest: float = MAX_BYTES) -> IO[bytes]:
+    """An image's file, opened: of a pipe, no end might come, and of a device, no end there is.
+
+    Raises:
+        OSError: if it cannot be opened, is no plain file, or is larger than so many bytes.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file")
+    _check_size(found.st_size, largest)
+    return open(path, "rb")
+
+
+def _check_size(size: int, largest: float) -> None:
+    if size > largest:
+        raise OSError(errno.EFBIG, f"{size >> 20} MB; an image of a cell has {int(largest) >> 20} MB at most")
+
+
 def plain(path: str) -> str:
-    """A path as text that can be written anywhere: forward slashes, undecodable bytes replaced."""
-    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "replace")
+    """A path as text that can be written anywhere: forward slashes, undecodable bytes and carriage returns replaced.
+
+    Of the characters that a path may have, tables in CSV cannot hold the last.
+    """
+    return os.fsencode(path.replace(os.sep, "/")).decode("utf-8", "replace").replace("\r", "\ufffd")
 
 
 def _read_class_folders(folder: Path) -> list[Record]:
@@ -180,8 +213,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
             only empty ones are passed over.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
+        text = read_text(path)
+    except ValueError:
         raise InputError(f"{path}: is not UTF-8 text; save it as CSV (UTF-8)") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
@@ -245,6 +278,6 @@ def _fold(cell: dict[str, str], where: str) -> int:
     if "fold" not in cell:
         return -1
     text = cell["fold"]
-    if not text.isdecimal():
-        raise InputError(f"{where}: fold {text!r} is not a number from 0; fill it in, in every row")
+    if not text.isdecimal() or len(text) > 6:
+        raise InputError(f"{where}: fold {text[:20]!r} is not a number from 0; fill it in, in every row")
     return int(text)

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import hashlib
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -84,7 +85,8 @@ def load_folder(
 
     digest = digest_of(records, hashes, codes)
     cells = cached_cells("cell_folder", digest, len(records), builder, size, cache_dir, progress)
-    return dataclasses.replace(cells, name=Path(path).expanduser().resolve().stem)
+    # Records may hold names of classes in another spelling.
+    return dataclasses.replace(cells, name=Path(os.path.expanduser(path)).resolve().stem, classes=codes)
 
 
 def cached_cells(

@@ -2,7 +2,7 @@
 
 import contextlib
 import gzip
-import shutil
+import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -37,6 +37,9 @@ CITATION = (
     "MICCAI (2018) 210-218"
 )
 
+#: Bytes of a file when it is unpacked: the largest has 7.2 GB.
+MOST = 2**33
+
 _CHUNK = 512
 
 
@@ -64,7 +67,7 @@ def load_pcam(
     """
     place = place_of("pcam", folder, WHERE)
     records = [Record(f"{part}_{what}", str(file), "") for (part, what), file in find_pcam(place).items()]
-    hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=progress)
+    hashes = cache.file_hashes(records, cache.cache_root(cache_dir), progress=progress, largest=MOST)
 
     def builder(target: Path, on_example: Callable[[], None]) -> Any:
         from smrjax.data.cells import Pcam
@@ -88,7 +91,7 @@ def find_pcam(folder: str | Path) -> dict[tuple[str, str], Path]:
     found = {}
     for part in PARTS:
         for what in ("x", "y"):
-            file = Path(folder).expanduser() / f"camelyonpatch_level_2_split_{part}_{what}.h5"
+            file = Path(os.path.expanduser(folder)) / f"camelyonpatch_level_2_split_{part}_{what}.h5"
             packed = file.with_suffix(".h5.gz")
             if not file.is_file() and not packed.is_file():
                 raise InputError(f"{file}[.gz]: there is no such file; {WHERE}")
@@ -141,7 +144,10 @@ def _array(path: Path, key: str, scratch: Path) -> Iterator[Any]:
             plain = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch))) / path.stem
             try:
                 with gzip.open(path) as packed, open(plain, "wb") as file:
-                    shutil.copyfileobj(packed, file, 2**20)
+                    while piece := packed.read(2**20):
+                        if file.tell() > MOST:
+                            raise InputError(f"{path}: is larger than any file of the set when unpacked; {WHERE}")
+                        file.write(piece)
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
                 raise InputError(f"{path}: is not a whole .gz file ({error}); download it again") from None
         try:

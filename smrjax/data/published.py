@@ -24,7 +24,7 @@ def place_of(name: str, given: str | Path | None, where: str) -> Path:
         if "SMRJAX_DATA" not in os.environ:
             raise InputError(f"{name}: give its folder, or set SMRJAX_DATA to the folder that holds {name}/; {where}")
         given = Path(os.environ["SMRJAX_DATA"]) / name
-    return Path(given).expanduser()
+    return Path(os.path.expanduser(given))
 
 
 def find_by_prefix(path: str | Path, classes: Sequence[str], where: str) -> list[Record]:
@@ -38,8 +38,8 @@ def find_by_prefix(path: str | Path, classes: Sequence[str], where: str) -> list
     Raises:
         InputError: if there are none.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(path))
+    if not os.path.exists(path):
         raise InputError(f"{path}: there is no such folder; {where}")
     archives = [path] if path.is_file() else []
     records: list[Record] = []

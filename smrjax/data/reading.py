@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from smrjax.data.decode import decode
+from smrjax.data.folder import open_plain
 
 #: Images that are decoded, or about to be, beyond the batch that is handed out.
 AHEAD = 1024
@@ -57,7 +58,7 @@ def _read(path: str, out: np.ndarray) -> str:
     if not os.path.isfile(path):
         return "there is no such file"
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             data = file.read()
     except OSError as error:
         return f"the file cannot be read ({error.strerror})"

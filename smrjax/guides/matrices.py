@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from smrjax.errors import InputError
+from smrjax.files import read_text
 
 KINDS = ("similarity", "severity")
 LOWEST, HIGHEST = 1, 5
@@ -31,8 +32,8 @@ def read_matrix(path: str | Path, classes: Sequence[str], *, subset: bool = Fals
             that is not a whole number from 1 to 5; with the row and the column.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
     if not lines:

@@ -9,7 +9,7 @@ import numpy as np
 
 from smrjax.evaluate.counts import DifferentialCount, differential_count, ratio
 from smrjax.evaluate.wilson import cells_needed
-from smrjax.files import atomic
+from smrjax.files import atomic, cell
 from smrjax.predict.model import WARNING
 from smrjax.taxonomy import Taxonomy, left_ratios
 
@@ -91,4 +91,5 @@ def _write(path: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(heads)
-        writer.writerows(rows)
+        # No number here is below zero, so none is taken for a formula.
+        writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)

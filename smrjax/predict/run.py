@@ -1,6 +1,5 @@
 """A finished run as those who use it see it: its options, classes and folds, read from its folder alone."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from smrjax.errors import InputError
-from smrjax.files import read_json
+from smrjax.files import read_object, read_rows
 from smrjax.predict.model import Judged
 from smrjax.taxonomy import Taxonomy, for_classes, load_taxonomy, parse_lineages
-from smrjax.taxonomy.stored import from_json
+from smrjax.taxonomy.stored import read_taxonomy
 
 #: Blocks of options by which runs are known that cannot predict, and what they are runs of.
 OTHERS = {"baselines": "experiments.baselines", "strategy": "experiments.strategies"}
@@ -56,7 +55,7 @@ def open_run(folder: Path) -> FinishedRun:
     # Of a part of a run, such as a fold or a row of a table, the options lie above.
     above = (place / "config.json" for place in (folder, *folder.resolve().parents[:2]))
     found = next((path for path in above if path.is_file()), None)
-    config = read_json(found) if found else {}
+    config = read_object(found) if found else {}
     for block, module in OTHERS.items():
         if block in config:
             raise InputError(f"{folder}: is a run of {module}, which cannot predict; give one of experiments.smr")
@@ -69,9 +68,13 @@ def open_run(folder: Path) -> FinishedRun:
             raise InputError(f"{folder}: holds {len(inner)} runs; name one, as in --run {folder / inner[0]}")
         raise InputError(f"{folder}: no fold of this run is finished; go on with it by --resume {folder}")
     try:
-        stored = read_json(folder / "run.json")["severity"]["matrix"]
-        severity = np.array(stored) if config["run"]["decision"] == "severity" else None
+        stored = read_object(folder / "run.json", "severity")["severity"]["matrix"]
         taxonomy = _taxonomy(folder, config)
+        severity = None
+        if config["run"]["decision"] == "severity":
+            severity = np.array(stored, np.float64)
+            if severity.shape != (len(taxonomy.classes),) * 2 or not np.isfinite(severity).all():
+                raise ValueError(f"severities {severity.shape} of {len(taxonomy.classes)} classes")
         # Whatever prediction asks of the options: a run of another version is told now.
         _ = [
             config["data"]["image_size"],
@@ -82,11 +85,11 @@ def open_run(folder: Path) -> FinishedRun:
         _ = [
             config["encoder"][name] for name in ("encoder", "embedding_dim", "frozen_stages", "precompute", "bfloat16")
         ]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder}: its files lack {error}; the run is of another version") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder}: its files lack {error}; the run is of another version, or damaged") from None
     title = folder.name
     if (folder / "summary.json").exists():
-        title = read_json(folder / "summary.json").get("title", title)
+        title = str(read_object(folder / "summary.json").get("title", title))
     return FinishedRun(folder, title, config, taxonomy, folds, severity)
 
 
@@ -118,12 +121,7 @@ def judged_cells(run: FinishedRun, folds: Sequence[int]) -> Judged:
     """
     rows = []
     for fold in folds:
-        path = run.folder / f"fold_{fold}" / "predictions.csv"
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows += list(csv.DictReader(file))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); is the run whole?") from None
+        rows += read_rows(run.folder / f"fold_{fold}" / "predictions.csv")
     classes = run.taxonomy.classes
     try:
         labels, predicted = (
@@ -137,8 +135,8 @@ def judged_cells(run: FinishedRun, folds: Sequence[int]) -> Judged:
 
 def _taxonomy(folder: Path, config: dict[str, Any]) -> Taxonomy:
     if (folder / "taxonomy.json").exists():
-        return from_json(read_json(folder / "taxonomy.json"))
+        return read_taxonomy(folder / "taxonomy.json")
     # Of runs begun before they stored it: made again as they made it.
-    data, about = config["data"], read_json(folder / "summary.json")["data"]
+    data, about = config["data"], read_object(folder / "summary.json", "data")["data"]
     own = load_taxonomy(data["taxonomy"]) if data["taxonomy"] else None
     return for_classes(about["classes"], parse_lineages(data["lineages"]), own=own, name=about["name"])

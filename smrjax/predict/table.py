@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.listing import Picture
-from smrjax.files import atomic
+from smrjax.files import atomic, cell
 from smrjax.predict.answers import Answers
 from smrjax.predict.model import WARNING
 from smrjax.taxonomy import Taxonomy
@@ -81,7 +81,10 @@ def write_part(path: Path, table: Any) -> None:
 
 
 def join_parts(parts: Sequence[Path], stem: Path) -> None:
-    """Write ``stem.parquet`` and ``stem.csv`` from parts in their order, a part in memory at a time."""
+    """Write ``stem.parquet`` and ``stem.csv`` from parts in their order, a part in memory at a time.
+
+    In CSV, words that spreadsheets would take for formulas have an apostrophe before them, see `smrjax.files.cell`.
+    """
     from pyarrow import csv, parquet
 
     with open(parts[0], "rb") as first:
@@ -98,7 +101,18 @@ def join_parts(parts: Sequence[Path], stem: Path) -> None:
             with open(part, "rb") as file:
                 table = parquet.read_table(file)
             one.write_table(table)
-            other.write_table(table)
+            other.write_table(_for_spreadsheets(table))
+
+
+def _for_spreadsheets(table: Any) -> Any:
+    """Words as `smrjax.files.cell` makes them."""
+    import pyarrow
+
+    for i, field in enumerate(table.schema):
+        if pyarrow.types.is_string(field.type):
+            words = [None if word is None else cell(word) for word in table.column(i).to_pylist()]
+            table = table.set_column(i, field, pyarrow.array(words, pyarrow.string()))
+    return table
 
 
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

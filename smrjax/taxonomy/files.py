@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smrjax.errors import InputError
+from smrjax.files import read_text
 from smrjax.taxonomy.colours import default_colours
 from smrjax.taxonomy.lineages import Lineage, check_lineages
 from smrjax.taxonomy.ratios import Ratio, left_ratios
@@ -35,12 +36,12 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
     if str(name_or_path) in BUNDLED:
         path = _FOLDER / f"{name_or_path}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except OSError as error:
         raise InputError(
             f"taxonomy {name_or_path}: cannot be read ({error.strerror}); give {', '.join(BUNDLED)} or a TOML file"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"taxonomy {path}: is not TOML ({error}); see {_FOLDER / 'pbc.toml'}") from None
     try:
         codes = tuple(str(entry["code"]) for entry in table["classes"])

@@ -35,13 +35,21 @@ class Taxonomy:
     ratios: tuple[Ratio, ...] = ()
 
     def __post_init__(self) -> None:
+        for word in (self.name, *self.classes, *self.titles, *(line.name for line in self.lineages)):
+            if not isinstance(word, str) or "\0" in word or not _writable(word):
+                raise InputError(f"taxonomy {str(self.name)!r}: {word!r} is no name; give it letters of any script")
         twice = repeated(self.classes)
         if twice:
             raise InputError(f"taxonomy {self.name}: class {twice} is listed twice; list it once")
         if not len(self.classes) == len(self.colours) == len(self.titles):
             raise InputError(f"taxonomy {self.name}: every class needs one colour and one title")
         for colour in self.colours:
-            if len(colour) != 7 or colour[0] != "#" or not set(colour[1:].lower()) <= set("0123456789abcdef"):
+            if (
+                not isinstance(colour, str)
+                or len(colour) != 7
+                or colour[0] != "#"
+                or not set(colour[1:].lower()) <= set("0123456789abcdef")
+            ):
                 raise InputError(f"taxonomy {self.name}: colour {colour!r} is not of the form #rrggbb")
         check_lineages(self.lineages, self.classes)
         check_ratios(self.ratios, self.classes)
@@ -55,3 +63,12 @@ class Taxonomy:
         """Position of each class within its lineage, 0 the youngest, -1 where it has none: Int32[C]."""
         place = {code: i for line in self.lineages for i, code in enumerate(line.classes)}
         return np.array([place.get(code, -1) for code in self.classes], np.int32)
+
+
+def _writable(word: str) -> bool:
+    """Whether files in UTF-8 can hold a word: JSON may bring half a character."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

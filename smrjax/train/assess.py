@@ -15,6 +15,7 @@ from smrjax.data.cellset import CellSet
 from smrjax.evaluate.readouts import compare_readouts, expected_stage, stage_boundaries
 from smrjax.evaluate.scores import least_severe, macro_f1, misclassification_severity, score_report
 from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, save_svm
+from smrjax.files import cell
 from smrjax.method import Goal, place_of, read_maturity, smr
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import atomic, write_arrays
@@ -280,11 +281,11 @@ def _write_predictions(
                 place = [f"{v:.6g}" for v in (np.clip(raw_t[row], 0, 1), raw_t[row], distance[row])]
             writer.writerow(
                 [
-                    cells.names[row],
-                    taxonomy.classes[cells.labels[row]],
-                    taxonomy.classes[predicted[row]],
+                    cell(cells.names[row]),
+                    cell(taxonomy.classes[cells.labels[row]]),
+                    cell(taxonomy.classes[predicted[row]]),
                     *(f"{p:.6g}" for p in probabilities[row]),
-                    names[lineage] if lineage >= 0 else "",
+                    cell(names[lineage]) if lineage >= 0 else "",
                     *place,
                 ]
             )
