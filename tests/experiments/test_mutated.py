@@ -12,7 +12,7 @@ from experiments.checks import check_options
 from experiments.config import read_config, to_json
 from experiments.processes import ProcessOptions
 from experiments.report_runs import read_runs
-from experiments.runs import _check_same
+from experiments.runs import check_same
 from smrjax.data.folder import read_folder
 from smrjax.data.listing import list_pictures
 from smrjax.errors import InputError, one_line
@@ -151,7 +151,7 @@ def test_taxonomies_of_any_values(tmp_path, count):
 
 READERS = {
     "config.json to resume": ("config.json", resume),
-    "run.json to resume": ("run.json", lambda folder: _check_same(folder, {"cells": "1", "folds": "2"})),
+    "run.json to resume": ("run.json", lambda folder: check_same(folder, {"cells": "1", "folds": "2"})),
     "config.json to report": ("config.json", lambda folder: read_runs([folder])),
     "run.json to report": ("run.json", lambda folder: read_runs([folder])),
     "summary.json to report": ("summary.json", lambda folder: read_runs([folder])),

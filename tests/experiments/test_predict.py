@@ -241,7 +241,7 @@ def test_names_that_are_not_utf8(runs, slides, tmp_path, capsys, monkeypatch):
 
 
 def test_an_error_is_one_line(runs, capsys):
-    assert "no such cells: there is no such folder" in refused(
+    assert "no such\\ncells: there is no such folder" in refused(
         capsys, "--run", str(runs / "plain"), "--images", "no such\ncells"
     )
 
