@@ -13,7 +13,7 @@ import numpy as np
 from experiments.config import RunOptions, to_json
 from experiments.prepare import Prepared
 from smrjax.errors import InputError
-from smrjax.train.folder import create_run, read_json, write_json
+from smrjax.train.folder import create_run, read_json, run_folder
 
 
 class HasRun(Protocol):
@@ -51,14 +51,11 @@ def open_run(
         folder = Path(blocks.run.resume)
         _check_same(folder, identity)
         return folder
-    folder = create_run(blocks.run.out, experiment, blocks.run.name or name)
-    write_json(folder / "config.json", to_json(blocks))
+    folder = run_folder(blocks.run.out, experiment, blocks.run.name or name)
     command = shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
-    write_json(
-        folder / "run.json",
-        {"command": command, "resume": resume, "severity": severity} | dict(identity) | dict(stored or {}),
-    )
+    about = {"command": command, "resume": resume, "severity": severity} | dict(identity) | dict(stored or {})
+    create_run(folder, {"config.json": to_json(blocks), "run.json": about})
     return folder
 
 

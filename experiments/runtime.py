@@ -45,10 +45,11 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
         asked = True
-        print("\nstopping as soon as the state is saved …", file=sys.stderr, flush=True)
+        # The system's own way: an exception would wait for whatever is computed or written.
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        print("\nstopping as soon as the state is saved; asked again, at once …", file=sys.stderr, flush=True)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -80,6 +81,8 @@ def leave(main: Callable[[], None]) -> None:
 
     0: done. 2: the input is wrong, said in one line. 130: stopped by the user, state saved.
     """
+    # Before there is a state to save, SIGTERM is what Ctrl-C is, and temporary files are taken away.
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     log, handler = logging.getLogger("smrjax"), _AboveTheBar()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -100,5 +103,6 @@ def leave(main: Callable[[], None]) -> None:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
     finally:
+        signal.signal(signal.SIGTERM, terminate)
         log.removeHandler(handler)
         log.propagate = True

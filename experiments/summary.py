@@ -53,8 +53,8 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
         "severity": run["severity"],
         "versions": versions(),
     }
-    write_json(folder / "summary.json", summary)
     _merge_predictions(folder, folds)
+    write_json(folder / "summary.json", summary)
     return summary
 
 

@@ -1,38 +1,63 @@
 """Run folders: made once, locked while in use, written atomically."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from smrjax.errors import InputError
-from smrjax.files import atomic, read_arrays, read_json, write_arrays, write_json
+from smrjax.files import atomic, read_arrays, read_json, sync, take_away_parts, write_arrays, write_json
 
-__all__ = ["atomic", "create_run", "locked", "read_arrays", "read_json", "write_arrays", "write_json"]
+__all__ = ["atomic", "create_run", "locked", "read_arrays", "read_json", "run_folder", "write_arrays", "write_json"]
 
 
-def create_run(out: Path, experiment: str, name: str) -> Path:
-    """A new folder ``out/experiment/name``; two runs never share one.
+def run_folder(out: Path, experiment: str, name: str) -> Path:
+    """Where a new run goes, ``out/experiment/name``.
+
+    Raises:
+        InputError: if the name is not a plain one.
+    """
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise InputError(f"--name {name!r}: give a plain name, without folders")
+    return out / experiment / name
+
+
+def create_run(folder: Path, files: Mapping[str, Any]) -> None:
+    """A run's folder with the JSON that a resume needs, whole or not at all; two runs never share one.
+
+    Args:
+        folder: See `run_folder`.
+        files: Name -> content.
 
     Raises:
         InputError: if it exists or cannot be written.
     """
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise InputError(f"--name {name!r}: give a plain name, without folders")
-    folder = out / experiment / name
+    taken = InputError(
+        f"{folder}: there is a run of this name; choose another --name, or go on with it by --resume {folder}"
+    )
+    temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(
-            f"{folder}: there is a run of this name; choose another --name, or go on with it by --resume {folder}"
-        ) from None
+        if folder.exists():
+            raise taken
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            write_json(temporary / name, content)
+        # Fails where another run was quicker, whose folder is not empty.
+        os.rename(temporary, folder)
+        sync(folder.parent)
     except OSError as error:
+        if folder.exists():
+            raise taken from None
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-    return folder
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process.
+    """Hold a run folder for this process, without what a killed one left half written.
 
     Raises:
         InputError: if another process holds it, or it cannot be written.
@@ -48,4 +73,5 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"{folder}: another process is working on this run; wait for it or stop it") from None
+        take_away_parts(folder)
         yield

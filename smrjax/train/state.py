@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from smrjax.errors import InputError
+from smrjax.files import sync_tree
 from smrjax.method import Method
 
 
@@ -63,10 +64,15 @@ def create(
     )
 
 
-def open_checkpoints(folder: Path) -> Any:
+def open_checkpoints(folder: Path, *, tidy: bool = False) -> Any:
     """A manager that writes in the background and keeps the latest state and the best one, for process 0 alone.
 
-    Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties.
+    Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties. A state has its name once
+    all of it is on the disk; the one that it replaces is deleted after that.
+
+    Args:
+        folder: Of the states.
+        tidy: Take away what a killed process left half written; for the one process that writes there.
     """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -86,6 +92,9 @@ def open_checkpoints(folder: Path) -> Any:
         # Of several processes, others take no part: their disks may be other ones.
         multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0} if several else None),
         create=not several,  # with a part of the processes, Orbax does not
+        # Called before a state gets its name. Without it, a loss of power may leave empty files under a good name.
+        async_options=ocp.options.AsyncOptions(post_finalization_callback=lambda: sync_tree(folder)),
+        cleanup_tmp_directories=tidy,
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
 
