@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.outcome import Judged, read_predictions
-from experiments.summary import versions
+from experiments.provenance import origin
 from experiments.titles import NAMES
 from smrjax.evaluate import interval, m_score, macro_f1
 from smrjax.report import baselines_figure, confusion_figure
@@ -58,7 +58,7 @@ def write_report(
             },
             "config": read_json(folder / "config.json"),
             "command": read_json(folder / "run.json")["command"],
-            "versions": versions(),
+            **origin(),
         },
     )
     table = _table(found, taxonomy.classes)

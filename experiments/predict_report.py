@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.predict_work import Job
-from experiments.summary import versions
+from experiments.provenance import versions
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
 from smrjax.evaluate.counts import DifferentialCount
 from smrjax.predict.counting import count_groups, write_counts, write_ratios

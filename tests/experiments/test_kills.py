@@ -1,7 +1,6 @@
 """Runs that are killed, at any moment and many times, end as if nothing had happened."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
