@@ -88,6 +88,8 @@ def leave(main: Callable[[], None]) -> None:
     log.setLevel(logging.INFO)
     # Some packages give the root logger a handler of its own, which would say everything again.
     log.propagate = False
+    # What fails in the background after its caller has failed and said so is no news.
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     try:
         with warnings.catch_warnings():
             # One line, without the place in the code that a user cannot mend.
@@ -104,5 +106,6 @@ def leave(main: Callable[[], None]) -> None:
         raise SystemExit(130) from None
     finally:
         signal.signal(signal.SIGTERM, terminate)
+        sys.unraisablehook = hook
         log.removeHandler(handler)
         log.propagate = True

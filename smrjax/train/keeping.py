@@ -1,6 +1,8 @@
 """A training's states on the disk, which process 0 alone reads and writes, as all processes see them."""
 
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,10 +27,12 @@ class Kept:
     Attributes:
         folder: Of the states.
         manager: From `state.open_checkpoints`; None but in process 0.
+        handle: Of the folder, open; -1 but in process 0.
     """
 
     folder: Path
     manager: Any
+    handle: int
 
     def latest(self) -> int | None:
         """Step of the last state; None without one."""
@@ -42,11 +46,11 @@ class Kept:
         """
 
         def write() -> None:
-            # Orbax would make the folder anew, without the run around it.
-            if not self.folder.is_dir():
+            # Orbax makes a folder anew that is taken away, without the run around it.
+            if not (self.folder.is_dir() and os.path.samestat(os.stat(self.folder), os.fstat(self.handle))):
                 raise InputError(
-                    f"{self.folder}: is gone, and with it the states of this training; put the run's folder back and "
-                    "go on with --resume, or begin a new run"
+                    f"{self.folder}: was moved or taken away while the training wrote there; put the run's folder "
+                    "back, or go on where it is now, with --resume"
                 )
             with _writing(self.folder):
                 save(self.manager, state, log, metrics)
@@ -119,13 +123,13 @@ class Kept:
 
 @contextmanager
 def keeping(folder: Path) -> Iterator[Kept]:
-    """The states in a folder, as long as this lasts.
+    """The states in a folder, as long as this lasts, without what a killed process left half written.
 
     Raises:
         InputError: if they cannot be opened or, at the end, not be written.
     """
     if not leads():
-        yield Kept(folder, None)
+        yield Kept(folder, None, -1)
         return
     # Its thread prints the traceback of what is said here in one line.
     log = logging.getLogger("absl")
@@ -133,16 +137,22 @@ def keeping(folder: Path) -> Iterator[Kept]:
     log.setLevel(logging.CRITICAL)
     try:
         try:
-            manager = open_checkpoints(folder, tidy=True)
+            # Orbax would do so beside the first save, and come in its way.
+            for half in folder.glob("*.orbax-checkpoint-tmp"):
+                shutil.rmtree(half)
+            manager = open_checkpoints(folder)
+            handle = os.open(folder, os.O_RDONLY)
         except UNREADABLE as error:
             raise InputError(f"{folder}: its states cannot be opened ({_reason(error)}); is the run whole?") from error
         try:
-            yield Kept(folder, manager)
+            yield Kept(folder, manager, handle)
         except BaseException:
             # Whatever ended the training is to be known, and not that the last state was not written, either.
             with suppress(*UNWRITABLE):
                 manager.close()
             raise
+        finally:
+            os.close(handle)
         with _writing(folder):
             manager.close()
     finally:

@@ -64,15 +64,11 @@ def create(
     )
 
 
-def open_checkpoints(folder: Path, *, tidy: bool = False) -> Any:
+def open_checkpoints(folder: Path) -> Any:
     """A manager that writes in the background and keeps the latest state and the best one, for process 0 alone.
 
     Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties. A state has its name once
     all of it is on the disk; the one that it replaces is deleted after that.
-
-    Args:
-        folder: Of the states.
-        tidy: Take away what a killed process left half written; for the one process that writes there.
     """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -94,7 +90,6 @@ def open_checkpoints(folder: Path, *, tidy: bool = False) -> Any:
         create=not several,  # with a part of the processes, Orbax does not
         # Called before a state gets its name. Without it, a loss of power may leave empty files under a good name.
         async_options=ocp.options.AsyncOptions(post_finalization_callback=lambda: sync_tree(folder)),
-        cleanup_tmp_directories=tidy,
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
 
