@@ -70,8 +70,7 @@ def train(
 
     Raises:
         Interrupted: if ``should_stop`` said so; the state is on disk.
-        InputError: if the first embedding is not finite.
-        InputError: if states cannot be read or written; see `keeping`.
+        InputError: if the first embedding is not finite, or states cannot be read or written; see `keeping`.
         Diverged: if the loss or the network no longer is finite; the last good state stays on disk.
     """
     devices, labels = learner.devices, cells.labels

@@ -1,6 +1,7 @@
 """Everything a resume needs, and how it goes to disk and back (Orbax)."""
 
 import logging
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str
 
     manager.save(
         int(state.step),
-        args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(log)),
+        # The log as it is now: it is written in the background, and the next epoch adds to it.
+        args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(deepcopy(log))),
         metrics=metrics or {"score": -1.0, "epoch": 0},
         force=True,
     )
