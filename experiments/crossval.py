@@ -154,6 +154,14 @@ def _run_fold(
         seed=1000 * options.seed + fold,
     )
 
+    absent = np.setdiff1d(np.arange(len(prepared.cells.classes)), prepared.cells.labels[train_rows])
+    if len(absent) and leads():
+        names = ", ".join(prepared.cells.classes[c] for c in absent)
+        tqdm.write(
+            f"fold {fold}: no cell of {names} is in its training part, so none will be recognised there; use fewer "
+            "folds, give more cells of it, or leave the class out"
+        )
+
     def on_start(done: int) -> None:
         bar.total -= done
         bar.refresh()

@@ -160,6 +160,20 @@ def test_a_loss_that_explodes_ends_in_one_line(capsys, monkeypatch, tmp_path):
     assert not (tmp_path / "smr" / "run" / "summary.json").exists()
 
 
+def test_a_class_without_images_to_train_on_is_said(folder_of_cells, capsys, monkeypatch, tmp_path):
+    """All of its cells are of one slide, and that is tested with; the rest is learnt."""
+    lines = [f"A/{i}.png,A,{i % 3}\nB/{i}.png,B,{i % 3}\n" for i in range(6)] + ["A/6.png,C,0\nB/6.png,C,0\n"]
+    (folder_of_cells / "cells.csv").write_text("path,label,fold\n" + "".join(lines))
+    words = ["--data", str(folder_of_cells / "cells.csv"), *FEW[2:4], *FEW[6:], "--method", "tml", "--epochs", "1"]
+    words += ["--per-class", "2", "--classes-per-batch", "2", "--only-folds", "0", "--no-pictures"]
+    monkeypatch.setattr(sys, "argv", ["smr", *words, "--out", str(tmp_path), "--name", "run"])
+    leave(smr.main)
+    said = capsys.readouterr()
+    assert "fold 0: no cell of C is in its training part" in said.out, said.err
+    with open(tmp_path / "smr" / "run" / "predictions.csv") as file:
+        assert "C" not in {row["predicted"] for row in csv.DictReader(file)}
+
+
 def test_frozen_stages_computed_beforehand_give_the_same_embeddings(tmp_path):
     """The features of flips and quarter turns, averaged by --tta, against the network on the turned images."""
     common = [*FEW, "--method", "tml", "--epochs", "0", "--only-folds", "0", "--frozen-stages", "2", "--tta"]
