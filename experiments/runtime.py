@@ -1,6 +1,7 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
 import contextlib
+import errno
 import logging
 import signal
 import sys
@@ -14,6 +15,9 @@ from experiments.processes import ProcessOptions, join
 from smrjax.errors import InputError
 from smrjax.train.folder import read_json
 from smrjax.train.loop import Interrupted
+
+#: What a disk says that is full or may not be written, wherever that happens.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def prepare_jax(devices: int, compile_cache: Path | None, together: ProcessOptions | None = None) -> None:
@@ -97,6 +101,15 @@ def leave(main: Callable[[], None]) -> None:
             main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(
+            f"error: {error.filename or 'a file'}: cannot be written ({error.strerror}); make room, or give another "
+            "folder; a run that has begun goes on with --resume",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     except Interrupted as stop:
         print(f"stopped; go on with: {stop}", file=sys.stderr)
