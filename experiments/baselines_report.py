@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.outcome import Judged, read_predictions
-from experiments.summary import versions
+from experiments.provenance import origin
 from experiments.titles import NAMES
 from smrjax.evaluate import interval, m_score, macro_f1
 from smrjax.files import read_object
@@ -60,7 +60,7 @@ def write_report(
             "config": read_json(folder / "config.json"),
             "duplicates": read_object(folder / "run.json").get("duplicates"),
             "command": read_object(folder / "run.json", "command")["command"],
-            "versions": versions(),
+            **origin(),
         },
     )
     table = _table(found, taxonomy.classes)

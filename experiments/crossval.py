@@ -40,7 +40,7 @@ def cross_validate(
     title: str,
     should_stop: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Train and assess every fold that is not done yet, then write the summary and the pictures.
+    """Train and assess every fold that is not done yet, then draw the pictures and write the summary.
 
     With several processes, all call it alike; process 0 alone reads and writes the folder.
 
@@ -75,26 +75,27 @@ def cross_validate(
     ):
         told(lambda: held.enter_context(locked(folder)))
         told(lambda: write_lasting(folder, prepared, folds))
-        for order, fold in enumerate(folds):
-            target = folder / f"fold_{fold}"
-            if not told((target / "result.json").exists):
-                bar.set_description(f"fold {order + 1}/{len(folds)}")
-                try:
+        try:
+            for order, fold in enumerate(folds):
+                target = folder / f"fold_{fold}"
+                if not told((target / "result.json").exists):
+                    bar.set_description(f"fold {order + 1}/{len(folds)}")
                     _run_fold(blocks, prepared, learner, target, fold, steps, bar, should_stop)
-                    if anyone(should_stop()) and fold != folds[-1]:
+                    if anyone(should_stop()):
                         raise Interrupted
-                except Interrupted:
-                    raise Interrupted(told(lambda: read_object(folder / "run.json", "resume")["resume"])) from None
-            # Early stops and folds done before leave steps out; they count neither as done nor as left.
-            bar.total = bar.n + (len(folds) - order - 1) * steps * options.epochs
-            bar.refresh()
+                # Early stops and folds done before leave steps out; they count neither as done nor as left.
+                bar.total = bar.n + (len(folds) - order - 1) * steps * options.epochs
+                bar.refresh()
+        except Interrupted:
+            raise Interrupted(told(lambda: read_object(folder / "run.json", "resume")["resume"])) from None
         bar.set_description(title)
-        summary = told(lambda: write_summary(folder, prepared.cells, folds=folds, title=title))
         pictures: list[Path] = []
         if blocks.run.pictures and leads():
             pictures += draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
         if blocks.run.explain and leads():
             pictures += explain_fold(blocks, prepared, learner, folder, folds[0], title)
+        # Last: with it, a run is done, and a set of runs goes on to the next.
+        summary = told(lambda: write_summary(folder, prepared.cells, folds=folds, title=title))
     return summary | {"pictures": pictures}
 
 
@@ -194,6 +195,14 @@ def _run_fold(
         embed_batch=options.embed_batch,
         seed=1000 * options.seed + fold,
     )
+
+    absent = np.setdiff1d(np.arange(len(prepared.cells.classes)), prepared.cells.labels[train_rows])
+    if len(absent) and leads():
+        names = ", ".join(prepared.cells.classes[c] for c in absent)
+        tqdm.write(
+            f"fold {fold}: no cell of {names} is in its training part, so none will be recognised there; use fewer "
+            "folds, give more cells of it, or leave the class out"
+        )
 
     def on_start(done: int) -> None:
         bar.total -= done

@@ -10,8 +10,8 @@ from pathlib import Path
 import tyro
 
 from experiments.predict_work import digest_of_members
+from experiments.provenance import versions
 from experiments.runtime import leave
-from experiments.summary import versions
 from smrjax.errors import InputError
 from smrjax.predict.exporting import write_model
 from smrjax.predict.loading import MODEL

@@ -1,7 +1,7 @@
 """Embedding guides beside the triplet baseline: ``python -m experiments.guides --guide drl --maturity --loss umap``."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,13 +25,14 @@ from experiments.crossval import cross_validate
 from experiments.guides_report import draw_guides, draw_scores, table_of_methods, title_of
 from experiments.prepare import Prepared, find_severity, prepare
 from experiments.runs import identity_of, open_run, severity_of
-from experiments.runtime import leave, prepare_jax
+from experiments.runtime import leave, prepare_jax, resumable
 from smrjax.data.cache import cache_root
 from smrjax.errors import InputError
 from smrjax.guides import GUIDES, adjacency, find_matrix, read_matrix
 from smrjax.method import INVERSES, Method, guided, tml
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.folder import read_json, write_json
+from smrjax.train.loop import Interrupted
 
 if TYPE_CHECKING:
     from builtins import str as GuideName
@@ -129,8 +130,11 @@ def main() -> None:
     )
     write_json(folder / "guides.json", {name: guide.tolist() for name, guide in places.items()})
     runs, summaries = variants(config, places), {}
-    for name, variant in runs.items():
-        summaries[name] = run_one(config, prepared, folder, name, variant, places)
+    with resumable(folder) as should_stop:
+        for name, variant in runs.items():
+            summaries[name] = run_one(config, prepared, folder, name, variant, places, should_stop)
+            if should_stop() and len(summaries) < len(runs):
+                raise Interrupted
     print(f"\n{table_of_methods(summaries, baseline=BASELINE)}\n")
     if prepared.severity_file:
         print(f"severity of errors by {prepared.severity_file}{'' if config.data.severity_file else UNCHECKED}\n")
@@ -271,14 +275,19 @@ def run_one(
     name: str,
     variant: tuple[str, str] | None,
     places: dict[str, np.ndarray],
+    should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    """One run of the set in a folder of its own, unless it is finished; its summary."""
+    """One run of the set in a folder of its own, unless it is finished; its summary.
+
+    Raises:
+        Interrupted: if ``should_stop`` said so.
+    """
     own = folder / name
     if (own / "summary.json").exists():
         return read_json(own / "summary.json")
     method, title = of_variant(config, variant, places)
     begin_one(folder, name)
-    return cross_validate(config, replace(prepared, method=method), own, title=title)
+    return cross_validate(config, replace(prepared, method=method), own, title=title, should_stop=should_stop)
 
 
 def of_variant(config: Config, variant: tuple[str, str] | None, places: dict[str, np.ndarray]) -> tuple[Method, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.predict_work import Job, identity_of_members
-from experiments.summary import versions
+from experiments.provenance import versions
 from smrjax.data.folder import plain
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
 from smrjax.evaluate.counts import DifferentialCount

@@ -135,4 +135,10 @@ def _made(run: Run) -> list[tuple[str, str]]:
         pairs.append(("Settings", ", ".join(sorted(settings))))
     if run.summary.get("versions"):
         pairs.append(("Versions", ", ".join(f"{name} {v}" for name, v in sorted(run.summary["versions"].items()))))
+    device, git = run.summary.get("device"), run.summary.get("git")
+    if device:
+        among = f", {device['processes']} processes" if device["processes"] > 1 else ""
+        pairs.append(("Device", f"{device['kind']}, {device['count']} of them{among}"))
+    if git:
+        pairs.append(("Code, by commit", code(git["commit"][:12] + " and changes since" * git["changed"])))
     return pairs

@@ -15,7 +15,7 @@ from experiments.duplicates import Repeated, counts_of, write_rows
 from experiments.prepare import Prepared
 from smrjax.errors import InputError
 from smrjax.files import read_object
-from smrjax.train.folder import create_run, write_json
+from smrjax.train.folder import create_run, run_folder
 
 
 class HasRun(Protocol):
@@ -57,17 +57,15 @@ def open_run(
         folder = Path(blocks.run.resume)
         check_same(folder, identity)
         return folder
-    folder = create_run(blocks.run.out, experiment, blocks.run.name or name)
-    write_json(folder / "config.json", to_json(blocks))
+    folder = run_folder(blocks.run.out, experiment, blocks.run.name or name)
     command = command or shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
     resume = shlex.join(["python", "-m", f"experiments.{experiment}", "--resume", str(folder)])
-    write_json(
-        folder / "run.json",
-        {"command": command, "resume": resume, "severity": severity, "duplicates": counts_of(repeated)}
-        | dict(identity)
-        | dict(stored or {}),
+    about = {"command": command, "resume": resume, "severity": severity, "duplicates": counts_of(repeated)}
+    create_run(
+        folder,
+        {"config.json": to_json(blocks), "run.json": about | dict(identity) | dict(stored or {})},
+        also=lambda new: write_rows(new / "duplicates.csv", repeated.rows),
     )
-    write_rows(folder / "duplicates.csv", repeated.rows)
     return folder
 
 

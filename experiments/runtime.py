@@ -1,6 +1,7 @@
 """How a command line runs: devices, compile cache, signals, and errors said in one line."""
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -16,6 +17,9 @@ from experiments.processes import ProcessOptions, join
 from smrjax.errors import InputError, one_line
 from smrjax.files import read_object
 from smrjax.train.loop import Interrupted
+
+#: What a disk says that is full or may not be written, wherever that happens.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def prepare_jax(devices: int, compile_cache: Path | None, together: ProcessOptions | None = None) -> None:
@@ -47,10 +51,11 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
         asked = True
-        print("\nstopping as soon as the state is saved …", file=sys.stderr, flush=True)
+        # The system's own way: an exception would wait for whatever is computed or written.
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        print("\nstopping as soon as the state is saved; asked again, at once …", file=sys.stderr, flush=True)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -91,11 +96,15 @@ def leave(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Before there is a state to save, SIGTERM is what Ctrl-C is, and temporary files are taken away.
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     log, handler = logging.getLogger("smrjax"), _AboveTheBar()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     # Some packages give the root logger a handler of its own, which would say everything again.
     log.propagate = False
+    # What fails in the background after its caller has failed and said so is no news.
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     try:
         with warnings.catch_warnings():
             # One line, without the place in the code that a user cannot mend.
@@ -106,9 +115,16 @@ def leave(main: Callable[[], None]) -> None:
         raise SystemExit(2) from None
     except OSError as error:
         # Of a file: permissions, a name that is too long, a full disk. Any other is a fault of ours.
-        if error.filename is None:
+        if error.filename is None and error.errno not in NO_ROOM:
             raise
-        _say("error", f"{os.fsdecode(error.filename)}: {error.strerror}")
+        what = "a file" if error.filename is None else os.fsdecode(error.filename)
+        words = f"{what}: {error.strerror}"
+        if error.errno in NO_ROOM:
+            words = (
+                f"{what}: cannot be written ({error.strerror}); make room, or give another folder; a run that has "
+                "begun goes on with --resume"
+            )
+        _say("error", words)
         raise SystemExit(2) from None
     except Interrupted as stop:
         print(f"stopped; go on with: {stop}", file=sys.stderr)
@@ -117,5 +133,7 @@ def leave(main: Callable[[], None]) -> None:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
     finally:
+        signal.signal(signal.SIGTERM, terminate)
+        sys.unraisablehook = hook
         log.removeHandler(handler)
         log.propagate = True

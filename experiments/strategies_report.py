@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from experiments.outcome import read_predictions
+from experiments.provenance import origin
 from experiments.strategies_explain import explain_row
 from experiments.strategies_options import Config, Row
 from experiments.strategies_run import failed, pretraining_folder, row_done, stages_of
 from experiments.strategies_work import Work, fold_numbers, parts_of
-from experiments.summary import versions
 from experiments.titles import NAMES
 from smrjax.encoders import IMAGENET_WEIGHTS
 from smrjax.errors import InputError
@@ -194,7 +194,7 @@ def _summary(
         "config": read_json(folder / "config.json"),
         "duplicates": read_object(folder / "run.json").get("duplicates"),
         "command": read_object(folder / "run.json", "command")["command"],
-        "versions": versions(),
+        **origin(),
     }
 
 

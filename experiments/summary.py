@@ -1,32 +1,14 @@
 """Sums up the folds of a run: summary.json, predictions.csv, the table and the pictures, all from the fold folders."""
 
 import csv
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import smrjax
+from experiments.provenance import origin
 from smrjax.data import CellSet
 from smrjax.evaluate.statistics import interval
 from smrjax.files import read_object
 from smrjax.train.folder import atomic, read_json, write_json
-
-#: Packages whose versions decide about results.
-PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-image",
-    "umap-learn",
-    "numba",
-    "networkx",
-    "igraph",
-)
 
 
 def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str) -> dict[str, Any]:
@@ -53,21 +35,14 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
         "duplicates": run.get("duplicates"),
         "command": run["command"],
         "severity": run["severity"],
-        "versions": versions(),
-    }
-    write_json(folder / "summary.json", summary)
+    } | origin()
     _merge_predictions(folder, folds)
+    write_json(folder / "summary.json", summary)
     return summary
 
 
 def _defined(value: Any) -> bool:
     return isinstance(value, (int, float))
-
-
-def versions() -> dict[str, str]:
-    """Of Python, smrjax and the packages that decide about results."""
-    found = {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"] in PACKAGES}
-    return {"python": platform.python_version(), "smrjax": smrjax.__version__} | found
 
 
 def _flatten(scores: dict[str, Any], prefix: str = "") -> dict[str, Any]:

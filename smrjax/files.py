@@ -42,19 +42,41 @@ def read_text(path: str | Path) -> str:
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place at the end, whole or not at all."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}.part{path.suffix}")
     try:
         # Opened rather than made by mkstemp, whose files only their owner can read: results are for the whole group.
         temporary.open("wb").close()
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         os.replace(temporary, path)
+        sync(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); what was there is untouched") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a folder's list of names, outlive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    # Not every file system can do it for a folder.
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        os.fsync(handle)
+    os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """`sync` a folder and all that is in it."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def take_away_parts(folder: Path) -> None:
+    """Delete what killed processes left of `atomic`, anywhere in a folder that nobody writes to."""
+    for path in folder.rglob(".*-*.part*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from smrjax.evaluate import svm_model
 from smrjax.evaluate.coupling import fit_sigmoids
 from smrjax.evaluate.svm_grid import GRID, Grid, gamma_unit, left_out, machine, search, thin
 from smrjax.evaluate.svm_model import BROKEN, SVMModel
-from smrjax.files import check_inflated
+from smrjax.files import atomic, check_inflated
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,10 @@ def save_svm(stem: str | Path, result: SVMResult) -> tuple[Path, Path]:
     except ImportError:
         warnings.warn(f"without skops {skops} is not written; {plain} holds the same machine", stacklevel=2)
     else:
-        dump(result.estimator, skops)
-    np.savez(plain, C=result.C, **vars(result.model))
+        with atomic(skops) as part:
+            dump(result.estimator, part)
+    with atomic(plain) as part:
+        np.savez(part, C=result.C, **vars(result.model))
     return skops, plain
 
 

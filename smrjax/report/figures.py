@@ -98,7 +98,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}-{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part

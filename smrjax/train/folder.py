@@ -2,43 +2,81 @@
 
 import contextlib
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from smrjax.errors import InputError
-from smrjax.files import atomic, read_arrays, read_json, write_arrays, write_json
+from smrjax.files import atomic, read_arrays, read_json, sync, take_away_parts, write_arrays, write_json
 
-__all__ = ["InUse", "atomic", "create_run", "locked", "read_arrays", "read_json", "write_arrays", "write_json"]
+__all__ = [
+    "InUse",
+    "atomic",
+    "create_run",
+    "locked",
+    "read_arrays",
+    "read_json",
+    "run_folder",
+    "write_arrays",
+    "write_json",
+]
 
 
 class InUse(InputError):
     """Another process is working there."""
 
 
-def create_run(out: Path, experiment: str, name: str) -> Path:
-    """A new folder ``out/experiment/name``; two runs never share one.
+def run_folder(out: Path, experiment: str, name: str) -> Path:
+    """Where a new run goes, ``out/experiment/name``.
+
+    Raises:
+        InputError: if the name is not a plain one.
+    """
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise InputError(f"--name {name!r}: give a plain name, without folders")
+    return out / experiment / name
+
+
+def create_run(folder: Path, files: Mapping[str, Any], *, also: Callable[[Path], object] = lambda folder: None) -> None:
+    """A run's folder with the JSON that a resume needs, whole or not at all; two runs never share one.
+
+    Args:
+        folder: See `run_folder`.
+        files: Name -> content.
+        also: Writes into the folder what is no JSON.
 
     Raises:
         InputError: if it exists or cannot be written.
     """
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise InputError(f"--name {name!r}: give a plain name, without folders")
-    folder = out / experiment / name
+    taken = InputError(
+        f"{folder}: there is a run of this name; choose another --name, or go on with it by --resume {folder}"
+    )
+    temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(
-            f"{folder}: there is a run of this name; choose another --name, or go on with it by --resume {folder}"
-        ) from None
+        if folder.exists():
+            raise taken
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            write_json(temporary / name, content)
+        also(temporary)
+        # Fails where another run was quicker, whose folder is not empty.
+        os.rename(temporary, folder)
+        sync(folder.parent)
     except OSError as error:
+        if folder.exists():
+            raise taken from None
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-    return folder
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a folder for this process; when it ends, however it does, the folder is free.
+
+    Whoever holds it alone has it without what a killed process left half written.
 
     Args:
         folder: Of a run, or of one of its folds.
@@ -68,4 +106,5 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.ftruncate(handle.fileno(), 0)
                 os.write(handle.fileno(), f"{socket.gethostname()}, process {os.getpid()}\n".encode())
+            take_away_parts(folder)
         yield

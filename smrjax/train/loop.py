@@ -24,7 +24,7 @@ class Interrupted(Exception):
 
 
 class Diverged(InputError):
-    """The loss or the embedding is not finite any more."""
+    """The loss or the network is not finite any more."""
 
 
 def best_row(history: list[dict[str, Any]], score: str = "macro_f1") -> dict[str, Any] | None:
@@ -70,8 +70,8 @@ def train(
 
     Raises:
         Interrupted: if ``should_stop`` said so; the state is on disk.
-        InputError: if the first embedding is not finite.
-        Diverged: if the loss or the embedding no longer is; the last good state stays on disk.
+        InputError: if the first embedding is not finite, or states cannot be read or written; see `keeping`.
+        Diverged: if the loss or the network no longer is finite; the last good state stays on disk.
     """
     devices, labels = learner.devices, cells.labels
     head_key, refit_key, step_key = jax.random.split(jax.random.key(plan.seed), 3)
@@ -89,10 +89,10 @@ def train(
 
     with keeping(folder / "checkpoints") as kept:
         state = blank_state(learner, cells, head_key)
-        last = kept.latest()
         log: dict[str, Any] = {"history": [], "svm": {}}
-        if last is not None:
-            state, log = kept.restore(state, last)
+        found = kept.resume(state)
+        if found is not None:
+            state, log = found
         else:
             z = embed(parallel.replicate(state, devices), seen)
             if not np.isfinite(z).all():
@@ -109,7 +109,7 @@ def train(
                 if processes.anyone(should_stop()):
                     if kept.latest() != number:
                         state = parallel.first(mapped)
-                        _check_finite(state.totals["loss"], epoch, folder)
+                        _check_finite((state.totals["loss"], _network(state)), epoch, folder)
                         kept.save(state, log)
                     kept.wait()
                     raise Interrupted
@@ -121,7 +121,8 @@ def train(
                 on_step()
             state = parallel.first(mapped)
             row = {"epoch": epoch} | {name: float(total) / plan.steps for name, total in state.totals.items()}
-            _check_finite(row["loss"], epoch, folder)
+            # What is saved must be good: the last step of an epoch may break what no loss has seen yet.
+            _check_finite((row["loss"], _network(state)), epoch, folder)
             state = state.replace(totals=jax.tree.map(np.zeros_like, state.totals))  # type: ignore[attr-defined]
             z = embed(mapped, seen)
             _check_finite(z, epoch, folder)
@@ -159,9 +160,19 @@ def train(
     return state, history
 
 
-def _check_finite(values: np.typing.ArrayLike, epoch: int, folder: Path) -> None:
-    if not np.isfinite(values).all():
-        raise Diverged(
-            f"the loss or the embedding became infinite or NaN in epoch {epoch + 1}; the last good state is kept in "
-            f"{folder}: start again with a lower learning rate or a weaker pull"
-        )
+def _network(state: TrainState) -> Any:
+    return state.params, state.batch_stats, state.opt_state
+
+
+def _check_finite(values: Any, epoch: int, folder: Path) -> None:
+    """Stop where arrays of a pytree are not finite, and say what is left."""
+    if all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values)):
+        return
+    kept, start = "no state was good enough to keep", ""
+    if epoch:
+        kept = f"the last good state is kept in {folder}, but --resume would come to the same point again"
+        start = f", from the start or from that state by --init {folder}"
+    raise Diverged(
+        f"the loss or the network became infinite or NaN in epoch {epoch + 1}; {kept}: begin a new run with a lower "
+        f"learning rate or a weaker pull (--learning-rate, --alpha){start}"
+    )

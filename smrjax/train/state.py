@@ -1,6 +1,7 @@
 """Everything a resume needs, and how it goes to disk and back (Orbax)."""
 
 import logging
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import optax
 
 from smrjax.errors import InputError
+from smrjax.files import sync_tree
 from smrjax.method import Method
 
 
@@ -66,7 +68,8 @@ def create(
 def open_checkpoints(folder: Path) -> Any:
     """A manager that writes in the background and keeps the latest state and the best one, for process 0 alone.
 
-    Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties.
+    Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties. A state has its name once
+    all of it is on the disk; the one that it replaces is deleted after that.
     """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -86,6 +89,8 @@ def open_checkpoints(folder: Path) -> Any:
         # Of several processes, others take no part: their disks may be other ones.
         multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0} if several else None),
         create=not several,  # with a part of the processes, Orbax does not
+        # Called before a state gets its name. Without it, a loss of power may leave empty files under a good name.
+        async_options=ocp.options.AsyncOptions(post_finalization_callback=lambda: sync_tree(folder)),
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
 
@@ -104,7 +109,8 @@ def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str
 
     manager.save(
         int(state.step),
-        args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(log)),
+        # The log as it is now: it is written in the background, and the next epoch adds to it.
+        args=ocp.args.Composite(state=ocp.args.StandardSave(state), log=ocp.args.JsonSave(deepcopy(log))),
         metrics=metrics or {"score": -1.0, "epoch": 0},
         force=True,
     )

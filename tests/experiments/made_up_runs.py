@@ -71,7 +71,11 @@ def make_run(
         {"command": "python -m experiments.smr", "cells": cells.digest, "severity": {"matrix": severity.tolist()}},
     )
     if finished:
-        _write(folder / "summary.json", {"title": title, "versions": {"jax": "0"}})
+        origin = {
+            "device": {"kind": "abacus", "count": 2, "processes": 2},
+            "git": {"commit": "0af" * 13, "changed": True},
+        }
+        _write(folder / "summary.json", {"title": title, "versions": {"jax": "0"}} | origin)
     stage, lineage = taxonomy.stage(), taxonomy.lineage_index()
     about = {"stage": stage, "lineage_index": lineage, "lineages": [LINEAGE]}
     for fold in folds:

@@ -191,6 +191,8 @@ def test_sections_say_what_they_must(page):
         "python -m experiments.smr",
         "Explorer",
         "SMR & <i>all</i> beside TML",
+        "abacus, 2 of them, 2 processes",
+        "0af0af0af0af and changes since",
     ):
         assert wanted in text or wanted.replace("Folds", "Fold") in text, wanted
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: a whole run, a stop and a resume, and every kind of bad input."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from experiments.runtime import leave
 from smrjax.data.synthetic import render
 from smrjax.errors import InputError
 from smrjax.method import tml
+from tests.train.disks import enlarge, small_disk
 
 # A few hundred cells leave the rarest class out of a fold, of which the data room warns.
 pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
@@ -83,6 +85,17 @@ def test_summary_follows_from_the_predictions(finished):
     values = summary["scores"]["macro_f1"]["values"]
     assert summary["scores"]["macro_f1"]["mean"] == pytest.approx(np.mean(values))
     assert summary["config"]["data"]["count"] == 360
+
+
+def test_the_summary_says_where_its_numbers_come_from(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["versions"]["numpy"] == np.__version__ and summary["config"]["train"]["seed"] == 0
+    assert summary["device"]["count"] >= 1 and summary["device"]["processes"] == 1 and summary["device"]["kind"]
+    assert summary["data"]["sha256"] == json.loads((finished / "run.json").read_text())["cells"]
+    assert summary["command"].startswith("python -m experiments.smr --count 360")
+    if (ROOT / ".git").exists():
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        assert summary["git"]["commit"] == head
 
 
 def test_tau_is_that_of_scipy(finished):
@@ -158,6 +171,49 @@ def test_a_loss_that_explodes_ends_in_one_line(capsys, monkeypatch, tmp_path):
     assert end.value.code == 2
     assert "lower learning rate" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (tmp_path / "smr" / "run" / "summary.json").exists()
+
+
+def test_a_class_without_images_to_train_on_is_said(folder_of_cells, capsys, monkeypatch, tmp_path):
+    """All of its cells are of one slide, and that is tested with; the rest is learnt."""
+    lines = [f"A/{i}.png,A,{i % 3}\nB/{i}.png,B,{i % 3}\n" for i in range(6)] + ["A/6.png,C,0\nB/6.png,C,0\n"]
+    (folder_of_cells / "cells.csv").write_text("path,label,fold\n" + "".join(lines))
+    words = ["--data", str(folder_of_cells / "cells.csv"), *FEW[2:4], *FEW[6:], "--method", "tml", "--epochs", "1"]
+    words += ["--per-class", "2", "--classes-per-batch", "2", "--only-folds", "0", "--no-pictures"]
+    monkeypatch.setattr(sys, "argv", ["smr", *words, "--out", str(tmp_path), "--name", "run"])
+    leave(smr.main)
+    said = capsys.readouterr()
+    assert "fold 0: no cell of C is in its training part" in said.out, said.err
+    with open(tmp_path / "smr" / "run" / "predictions.csv") as file:
+        assert "C" not in {row["predicted"] for row in csv.DictReader(file)}
+
+
+def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(capsys, monkeypatch, tmp_path):
+    words = [*FEW, "--method", "tml", "--epochs", "1", "--per-class", "1", "--only-folds", "0", "--no-pictures"]
+    with small_disk(tmp_path / "disk", "120k") as disk:
+        for more in ([*words, "--out", str(disk), "--name", "run"], ["--resume", str(disk / "smr" / "run")]):
+            monkeypatch.setattr(sys, "argv", ["smr", *more])
+            with pytest.raises(SystemExit) as end:
+                leave(smr.main)
+            assert end.value.code == 2
+            said = capsys.readouterr().err
+            assert "cannot be written" in said.strip().splitlines()[-1] and "Traceback" not in said
+        enlarge(disk, "50m")
+        leave(smr.main)
+        assert json.loads((disk / "smr" / "run" / "summary.json").read_text())["folds"]
+
+
+@pytest.mark.parametrize("number, code", [(errno.ENOSPC, 2), (errno.EIO, None)])
+def test_a_full_disk_anywhere_is_one_line(number, code, capsys):
+    """Of a cache, say; what else a system says is a fault to be looked into."""
+
+    def main():
+        raise OSError(number, os.strerror(number), "cache/images.npy")
+
+    with pytest.raises(SystemExit if code else OSError) as end:
+        leave(main)
+    if code:
+        assert end.value.code == code
+        assert capsys.readouterr().err.startswith("error: cache/images.npy: cannot be written (No space left")
 
 
 def test_frozen_stages_computed_beforehand_give_the_same_embeddings(tmp_path):

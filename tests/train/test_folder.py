@@ -8,26 +8,49 @@ import sys
 import pytest
 
 from smrjax.errors import InputError
-from smrjax.train.folder import atomic, create_run, locked, read_json, write_json
+from smrjax.train.folder import atomic, create_run, locked, read_json, run_folder, write_json
 
 
 def test_two_runs_never_share_a_folder(tmp_path):
-    folder = create_run(tmp_path, "smr", "a")
-    assert folder == tmp_path / "smr" / "a" and folder.is_dir()
+    folder = run_folder(tmp_path, "smr", "a")
+    assert folder == tmp_path / "smr" / "a"
+    create_run(folder, {"run.json": {"x": 1}})
     with pytest.raises(InputError, match="--resume"):
-        create_run(tmp_path, "smr", "a")
+        create_run(folder, {"run.json": {"x": 2}})
+    assert read_json(folder / "run.json") == {"x": 1}
+    assert [p.name for p in folder.parent.iterdir()] == ["a"]
+
+
+def test_of_two_runs_at_the_same_moment_one_gets_the_folder(tmp_path, monkeypatch):
+    """The other makes its folder between the look and the rename."""
+    folder = tmp_path / "a"
+    rename = os.rename
+
+    def late(source, target):
+        create_run_first()
+        rename(source, target)
+
+    def create_run_first():
+        folder.mkdir()
+        write_json(folder / "run.json", {"x": 1})
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(InputError, match="there is a run of this name"):
+        create_run(folder, {"run.json": {"x": 2}})
+    assert read_json(folder / "run.json") == {"x": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "/etc"])
 def test_a_name_cannot_leave_the_folder(tmp_path, name):
     with pytest.raises(InputError, match="plain name"):
-        create_run(tmp_path, "smr", name)
+        run_folder(tmp_path, "smr", name)
 
 
 def test_a_file_in_the_way_is_said(tmp_path):
     (tmp_path / "smr").write_text("")
     with pytest.raises(InputError, match="--out"):
-        create_run(tmp_path, "smr", "a")
+        create_run(tmp_path / "smr" / "a", {})
 
 
 def test_a_locked_folder_is_refused_to_another_process(tmp_path):
