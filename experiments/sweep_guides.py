@@ -62,7 +62,8 @@ def do(task: Task, should_stop: Callable[[], bool]) -> int:
     check_same(folder, identity_of(prepared, guides=np.array(list(places.values()))))
     if task.fold is not None:
         return train_fold(config, prepared, learner, folder / task.row, task.fold, should_stop=should_stop)
-    run_one(config, prepared, folder, task.row, variants(config, places, should_stop)[task.row], places)
+    variant = variants(config, places)[task.row]
+    run_one(config, prepared, folder, task.row, variant, places, should_stop)
     return 0
 
 
