@@ -17,7 +17,8 @@ def test_every_image_has_a_row(exported, tmp_path, capsys, count):
     bad = {name: hopeless for name, _, hopeless in hostile.damaged(count)}
     for name, data, _ in hostile.damaged(count):
         (folder / name).write_bytes(data)
-    for name, data in hostile.bombs().items():
+    bombs = hostile.bombs()
+    for name, data in bombs.items():
         (folder / name).write_bytes(data)
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     with pytest.MonkeyPatch.context() as patch:
@@ -25,11 +26,11 @@ def test_every_image_has_a_row(exported, tmp_path, capsys, count):
         patch.setattr(sys, "argv", words)
         leave(predict.main)
     rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
-    assert len(rows) == names + count + len(hostile.bombs()) + 1
+    assert len(rows) == names + count + len(bombs) + 1
     for row in rows:
         assert row["unreadable"] == bool(row["reason"]) == (row["predicted"] is None)
         name = row["path"].rpartition("/")[2]
-        assert row["unreadable"] or not bad.get(name, name in hostile.bombs())
+        assert row["unreadable"] or not bad.get(name, name in bombs)
         assert not row["unreadable"] or "/names/" not in row["path"]
     assert (tmp_path / "out" / "summary.json").exists() and not (tmp_path / "out" / "parts").exists()
     assert "Traceback" not in capsys.readouterr().err
