@@ -10,13 +10,17 @@ import numpy as np
 
 from smrjax.errors import InputError
 from smrjax.evaluate.scores import accuracy, macro_f1
-from smrjax.evaluate.svm import fit_svm, fit_svm_at
+from smrjax.evaluate.svm import GRID, fit_svm, fit_svm_at
+from smrjax.evaluate.svm_grid import thin
 from smrjax.train import parallel, processes
 from smrjax.train.keeping import keeping
 from smrjax.train.learner import Cells, Learner, Plan, blank_state, embed_cells
 from smrjax.train.monitor import health
 from smrjax.train.optimizer import with_rate
 from smrjax.train.state import TrainState
+
+#: Cells that the monitor's SVM is fitted to at most: its time grows with nearly their square, that of an epoch with them.
+MONITORED = GRID.max_cells
 
 
 class Interrupted(Exception):
@@ -76,6 +80,7 @@ def train(
     devices, labels = learner.devices, cells.labels
     head_key, refit_key, step_key = jax.random.split(jax.random.key(plan.seed), 3)
     y = labels[cells.train]
+    watched = thin(y, MONITORED, 5, plan.seed)
     # A method that classifies by itself has nothing to fit to the training part, which is then not embedded.
     predict = learner.method.predict
     seen = cells.train if predict is None else cells.validation
@@ -128,11 +133,12 @@ def train(
             _check_finite(z, epoch, folder)
             if predict is None:
                 state = state.replace(goal=refit(z, state.goal, int(state.step)))  # type: ignore[attr-defined]
+                z_watched, y_watched = z[watched], y[watched]
                 if epoch % plan.grid_every == 0:
-                    svm = fit_svm(z, y, seed=plan.seed)
+                    svm = fit_svm(z_watched, y_watched, seed=plan.seed)
                     log["svm"] = {"C": svm.C, "gamma": svm.gamma}
                 else:
-                    svm = fit_svm_at(z, y, **log["svm"])
+                    svm = fit_svm_at(z_watched, y_watched, **log["svm"])
                 predicted = svm.predict(embed(mapped, cells.validation))
             else:
                 predicted = np.asarray(predict(jnp.asarray(z), state.params["head"]))

@@ -158,3 +158,16 @@ def test_targets_are_followed(tmp_path, pull):
     followed, ignored = misses(1.0), misses(0.0)
     assert followed[0] > followed[1] > followed[2]
     assert followed[2] < 0.4 * followed[0] and followed[2] < 0.4 * ignored[2]
+
+
+def test_the_monitor_sees_a_share_of_many_cells(tmp_path, monkeypatch):
+    """In proportion to the classes, the same in every epoch; the last SVM of a run is another one and sees all."""
+    from smrjax.train import loop
+
+    seen = []
+    for name in ("fit_svm", "fit_svm_at"):
+        real = getattr(loop, name)
+        monkeypatch.setattr(loop, name, lambda z, y, real=real, **how: seen.append(y) or real(z, y, **how))
+    monkeypatch.setattr(loop, "MONITORED", 32)
+    train(toy.learner(), toy.cells(), toy.plan(), tmp_path)
+    assert [np.bincount(y).tolist() for y in seen] == [[8] * 4] * 3
