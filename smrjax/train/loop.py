@@ -19,7 +19,7 @@ from smrjax.train.monitor import health
 from smrjax.train.optimizer import with_rate
 from smrjax.train.state import TrainState
 
-#: Cells that the monitor's SVM is fitted to at most: its time grows with nearly their square, that of an epoch with them.
+#: Cells that the monitor's SVM is fitted to at most: its time grows with about their square, an epoch's with them.
 MONITORED = GRID.max_cells
 
 
