@@ -59,6 +59,7 @@ REASONS = {
     ("experiments/cluster.py", "joblib"): "parallel_config alone: what goes to own processes, not what is in files",
     ("smrjax/data/rendering.py", "subprocess"): "starts this Python on this library's own code, to draw cells",
     ("smrjax/classical/search.py", "joblib"): "Parallel alone, likewise",
+    ("experiments/provenance.py", "subprocess"): "asks git for the commit of this library's own code",
 }
 
 

@@ -202,18 +202,26 @@ def test_a_full_disk_is_one_line_and_with_room_the_run_goes_on(capsys, monkeypat
         assert json.loads((disk / "smr" / "run" / "summary.json").read_text())["folds"]
 
 
-@pytest.mark.parametrize("number, code", [(errno.ENOSPC, 2), (errno.EIO, None)])
-def test_a_full_disk_anywhere_is_one_line(number, code, capsys):
-    """Of a cache, say; what else a system says is a fault to be looked into."""
+@pytest.mark.parametrize(
+    ("number", "file", "words"),
+    [
+        (errno.ENOSPC, "cache/images.npy", "cache/images.npy: cannot be written (No space left on device); make room"),
+        (errno.ENOSPC, None, "a file: cannot be written (No space left on device); make room"),
+        (errno.EIO, "cache/images.npy", "cache/images.npy: Input/output error"),
+        (errno.EIO, None, None),
+    ],
+)
+def test_what_a_disk_says_anywhere_is_one_line(number, file, words, capsys):
+    """Of a file, or of a disk that is full; what else a system says is a fault to be looked into."""
 
     def main():
-        raise OSError(number, os.strerror(number), "cache/images.npy")
+        raise OSError(number, os.strerror(number), file)
 
-    with pytest.raises(SystemExit if code else OSError) as end:
+    with pytest.raises(SystemExit if words else OSError) as end:
         leave(main)
-    if code:
-        assert end.value.code == code
-        assert capsys.readouterr().err.startswith("error: cache/images.npy: cannot be written (No space left")
+    if words:
+        assert end.value.code == 2
+        assert capsys.readouterr().err.startswith(f"error: {words}")
 
 
 def test_frozen_stages_computed_beforehand_give_the_same_embeddings(tmp_path):
