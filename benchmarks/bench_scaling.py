@@ -3,7 +3,6 @@
 Slopes are those of the last doublings on logarithmic axes: 1 is in proportion, 2 four times for twice as much.
 """
 
-import os
 import socket
 import subprocess
 import sys
@@ -80,8 +79,8 @@ FEW, MANY = [2000, 4000, 8000, 16000], [16000, 32000, 64000, 128000]
     ("what", "sizes", "make"),
     [
         ("cells: SVM at one pair", FEW, one_pair),
-        (f"cells: SVM with its grid of at most {GRID.max_cells}", FEW, whole_grid),
-        ("cells trained on: SVM predicts 1,000", FEW, predicting),
+        (f"cells: SVM with its grid of at most {GRID.max_cells}", FEW[:3], whole_grid),
+        ("cells trained on: SVM predicts 1,000", FEW[:3], predicting),
         ("cells: curve fitted", MANY, refit),
         ("cells: maturity read", MANY, reading),
         ("cells: six folds, grouped by slides of 100", MANY, splitting),
@@ -95,23 +94,15 @@ def bench_growth(growth, what, sizes, make):
     growth(TITLE, what, sizes, make)
 
 
-def bench_batch(row):
+@pytest.mark.parametrize("batch", [30, 60, 120, 240])
+def bench_batch(row, batch):
     """Time and memory of a training step over the batch."""
-    for batch in (30, 60, 120, 240):
-        step = own_step(ENCODER, batch, SIZE, tml(), classes=15)
-        seconds = side_by_side({"": step}, rounds=5)[""][0]
-        learner, arguments = learner_and_arguments(ENCODER, batch, SIZE, tml(), classes=15)
-        sizes = learner.step.lower(*arguments).compile().memory_analysis()
-        memory = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes
-        row(
-            f"A step of {ENCODER} at {SIZE} px over the batch",
-            {
-                "batch": str(batch),
-                "step": duration(seconds),
-                "images/s": f"{batch / seconds:.0f}",
-                "memory": f"{memory / 2**20:.0f} MiB",
-            },
-        )
+    seconds = side_by_side({"": own_step(ENCODER, batch, SIZE, tml(), classes=15)}, rounds=5)[""][0]
+    learner, arguments = learner_and_arguments(ENCODER, batch, SIZE, tml(), classes=15)
+    sizes = learner.step.lower(*arguments).compile().memory_analysis()
+    memory = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes
+    cells = {"batch": str(batch), "step": duration(seconds), "images/s": f"{batch / seconds:.0f}"}
+    row(f"A step of {ENCODER} at {SIZE} px over the batch", cells | {"memory": f"{memory / 2**20:.0f} MiB"})
 
 
 STEPS = """
@@ -161,30 +152,20 @@ def sharing():
     return step, batch
 
 
-def bench_devices(row):
+@pytest.mark.parametrize(("processes", "devices"), [(1, 1), (1, 2), (2, 1)])
+def bench_devices(row, processes, devices):
     """The same global batch on the cores of one machine: what sharing it costs, not what more machines bring."""
-    for processes, devices in ((1, 1), (1, 2), (2, 1)):
-        with socket.socket() as some:
-            some.bind(("127.0.0.1", 0))
-            port = some.getsockname()[1]
-        # As many threads in all, whoever has them.
-        each = {"XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
-        running = [
-            subprocess.Popen(
-                [sys.executable, "-c", STEPS, str(devices), str(processes), str(i), str(port)],
-                stdout=subprocess.PIPE,
-                env=os.environ | each,
-                text=True,
-            )
-            for i in range(processes)
-        ]
-        said = [one.communicate()[0].split() for one in running]
-        seconds, batch = float(said[0][-2]), int(said[0][-1])
-        row(
-            f"A step of {ENCODER} at {SIZE} px, batch {batch}, on {THREADS} cores",
-            {
-                "processes x devices": f"{processes} x {devices}",
-                "step": duration(seconds),
-                "images/s": f"{batch / seconds:.0f}",
-            },
-        )
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        port = some.getsockname()[1]
+    words = [sys.executable, "-c", STEPS, str(devices), str(processes)]
+    running = [
+        subprocess.Popen([*words, str(i), str(port)], stdout=subprocess.PIPE, text=True) for i in range(processes)
+    ]
+    said = [one.communicate()[0].split() for one in running]
+    seconds, batch = float(said[0][-2]), int(said[0][-1])
+    cells = {"processes x devices": f"{processes} x {devices}", "step": duration(seconds)}
+    row(
+        f"A step of {ENCODER} at {SIZE} px, batch {batch}, on {THREADS} cores",
+        cells | {"images/s": f"{batch / seconds:.0f}"},
+    )
