@@ -6,8 +6,7 @@ import numpy as np
 
 #: Limits of `warnings_in_words`, all of them rules of thumb from runs that failed.
 LOWEST_RANK = 3.0  # a summed L1 pull took a healthy 100 to 1.7 in five epochs
-LOWEST_SPREAD = 0.1  # unit vectors spread over the sphere have 1; the triplet margin is 0.1
-LOWEST_SPAN = 0.1  # the triplet margin: youngest and oldest stage no further apart than any two classes
+HIGHEST_COLLAPSED = 0.5  # unit vectors that spread further are no point, however wide the margin
 LOWEST_STRAIGHTNESS = 0.5  # the way along the curve is twice the direct one
 HIGHEST_BEYOND = 0.5  # of the cells; a fifth is usual when five stages sit evenly on the curve
 LOWEST_ACTIVE = 0.001
@@ -99,13 +98,15 @@ def share_beyond_ends(raw_t: np.ndarray) -> float | None:
     return float(((t < 0) | (t > 1)).mean()) if len(t) else None
 
 
-def warnings_in_words(figures: Mapping[str, float | None]) -> list[str]:
+def warnings_in_words(figures: Mapping[str, float | None], *, margin: float = 0.1) -> list[str]:
     """One sentence for each figure that shows a collapse: what it means and what to try.
 
     Args:
         figures: By name: ``effective_rank``, ``spread``, ``active_triplets`` (share), and, for each lineage,
             ``span/NAME``, ``straightness/NAME``, ``beyond/NAME``. Others, and those that are None, are left
-            alone. The limits are the constants at the top of this file.
+            alone. The limits are the margin and the constants at the top of this file.
+        margin: Of the triplets. Unit vectors spread over the sphere have a spread of 1, those within the margin have
+            collapsed; a curve within it has its youngest and oldest stage no further apart than any two classes.
 
     >>> warnings_in_words({"effective_rank": 40.0, "spread": 0.9, "span/neutrophil": 0.8})
     []
@@ -114,51 +115,51 @@ def warnings_in_words(figures: Mapping[str, float | None]) -> list[str]:
     for key, value in figures.items():
         figure, _, lineage = key.partition("/")
         for name, is_bad, sentence in _WARNINGS:
-            if figure == name and value is not None and is_bad(value):
+            if figure == name and value is not None and is_bad(value, margin):
                 out.append(sentence.format(value=value, lineage=lineage))
     return out
 
 
-_WARNINGS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+_WARNINGS: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
     (
         "effective_rank",
-        lambda value: value < LOWEST_RANK,
+        lambda value, _: value < LOWEST_RANK,
         "The embedding uses hardly more than a line (effective rank {value:.1f}): the maturity term is "
         "pulling all classes together; lower alpha or average L1 over dimensions.",
     ),
     (
         "spread",
-        lambda value: value < LOWEST_SPREAD,
+        lambda value, margin: value <= min(margin, HIGHEST_COLLAPSED),
         "All cells lie almost on one point (spread {value:.2g}): the network has collapsed; lower the "
         "learning rate or alpha, or warm up with triplets alone.",
     ),
     (
         "span",
-        lambda value: value < LOWEST_SPAN,
+        lambda value, margin: value <= margin,
         "The ends of the {lineage} curve lie within the triplet margin (span {value:.2g}): youngest and "
         "oldest cells cannot be told apart along it; raise the margin or lower alpha.",
     ),
     (
         "straightness",
-        lambda value: value < LOWEST_STRAIGHTNESS,
+        lambda value, _: value < LOWEST_STRAIGHTNESS,
         "The {lineage} curve bends back on itself (its ends are {value:.0%} of its length apart): stages may "
         "be out of order; try a line, or train longer before reading maturity.",
     ),
     (
         "beyond",
-        lambda value: value > HIGHEST_BEYOND,
+        lambda value, _: value > HIGHEST_BEYOND,
         "{value:.0%} of the {lineage} cells lie beyond the ends of their curve: it is too short to order "
         "them; raise the margin (a line has the length of stages - 1 margins at least), or lower alpha.",
     ),
     (
         "active_triplets",
-        lambda value: value < LOWEST_ACTIVE,
+        lambda value, _: value < LOWEST_ACTIVE,
         "Hardly any triplet violates the margin ({value:.2%}): the triplet term has nothing left to teach; "
         "stop, or raise the margin or the augmentation.",
     ),
     (
         "active_triplets",
-        lambda value: value > HIGHEST_ACTIVE,
+        lambda value, _: value > HIGHEST_ACTIVE,
         "{value:.0%} of the triplets violate the margin: the classes do not come apart; check the labels and "
         "the learning rate.",
     ),

@@ -16,7 +16,7 @@ def tml(*, margin: float = 0.1) -> Method:
         value, active = triplet_margin_with_active(z, y, margin=margin, normalize=False)
         return value, {"loss/triplet": value, "active_triplets": active}
 
-    return Method("tml", no_head, no_goal, loss)
+    return Method("tml", no_head, no_goal, loss, margin=margin)
 
 
 def softmax(n_classes: int) -> Method:

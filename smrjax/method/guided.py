@@ -101,7 +101,7 @@ def guided(
         return value, {"loss/triplet": triplets, "active_triplets": active, "loss/guide": guiding}
 
     refit: Callable[..., Goal] = refit_places if loss == "umap" else refit_guide
-    return Method("guided", no_head, refit, total, compiled=compiled)
+    return Method("guided", no_head, refit, total, compiled=compiled, margin=margin)
 
 
 def _umap_on_host(

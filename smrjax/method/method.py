@@ -25,6 +25,7 @@ class Method:
     Attributes:
         compiled: Whether `refit` is to be compiled. One that calls other libraries is not: called back from a compiled
             program, it would wait forever for the thread that it runs on where there is but one.
+        margin: Distance from which embeddings count as apart, by which the monitor measures: that of the triplets.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Method:
     loss: Callable[[jax.Array, jax.Array, Goal, Any], tuple[jax.Array, Parts]]
     compiled: bool = True
     predict: Callable[[jax.Array, Any], jax.Array] | None = None
+    margin: float = 0.1
 
 
 def no_head(key: jax.Array, dim: int) -> dict[str, jax.Array]:

@@ -118,7 +118,7 @@ def smr(
         value = share * sum(pulls.values()) + (1 - share) * triplets
         return value, {"loss/triplet": triplets, "active_triplets": active, **pulls}
 
-    return Method("smr", no_head, refit, loss)
+    return Method("smr", no_head, refit, loss, margin=margin)
 
 
 def _fixed_direction(order: int, count: int, dim: int) -> jax.Array:

@@ -149,7 +149,14 @@ def train(
             row["validation_accuracy"] = accuracy(labels[cells.validation], predicted)
             if predict is None:
                 active = row.get("active_triplets")
-                row |= health(z, labels[seen], state.goal, cells.lineages, active_triplets=active)
+                row |= health(
+                    z,
+                    labels[seen],
+                    state.goal,
+                    cells.lineages,
+                    active_triplets=active,
+                    margin=learner.method.margin,
+                )
             if plan.rate is not None:
                 row["learning_rate"] = plan.rate(history)
             row = processes.told(row.copy)

@@ -24,7 +24,13 @@ def _points(curve: Curve) -> jax.Array:
 
 
 def health(
-    z: np.ndarray, y: np.ndarray, goal: Goal, members: dict[str, np.ndarray], *, active_triplets: float | None
+    z: np.ndarray,
+    y: np.ndarray,
+    goal: Goal,
+    members: dict[str, np.ndarray],
+    *,
+    active_triplets: float | None,
+    margin: float,
 ) -> dict[str, Any]:
     """Figures of one epoch.
 
@@ -34,6 +40,7 @@ def health(
         goal: That the epoch's refit gave.
         members: Lineage -> its classes.
         active_triplets: Mean share over the epoch's steps; None for a method without triplets.
+        margin: The method's.
 
     Returns:
         ``effective_rank``, ``spread``, by lineage ``span/…``, ``straightness/…`` (what is left of a curve's bend) and
@@ -45,5 +52,5 @@ def health(
         row[f"span/{name}"] = span(points)
         row[f"straightness/{name}"] = straightness(points)
         row[f"beyond/{name}"] = share_beyond_ends(t[np.isin(y, members[name])])
-    row["warnings"] = warnings_in_words(row | {"active_triplets": active_triplets})
+    row["warnings"] = warnings_in_words(row | {"active_triplets": active_triplets}, margin=margin)
     return row

@@ -89,6 +89,17 @@ def test_a_collapse_is_said_in_one_sentence(key, value, words):
     assert "\n" not in sentence
 
 
+def test_the_limits_of_spread_and_span_are_the_margin():
+    figures = GOOD | {"spread": 0.3, "span/x": 0.4}
+    assert warnings_in_words(figures, margin=0.2) == []
+    assert ["collapsed" in one for one in warnings_in_words(figures, margin=0.35)] == [True]
+    assert ["x curve" in one for one in warnings_in_words(figures, margin=0.5)] == [False, True]
+    # Unit vectors cannot spread further than 1, whatever is asked of them.
+    assert not any("collapsed" in one for one in warnings_in_words(GOOD, margin=1.0))
+    # Without a margin, a point is still one.
+    assert "collapsed" in warnings_in_words(GOOD | {"spread": 0.0}, margin=0.0)[0]
+
+
 def test_no_cells_is_refused():
     with pytest.raises(ValueError):
         effective_rank(np.zeros((0, 3)))

@@ -32,8 +32,11 @@ def test_collapse_onto_a_point(tmp_path):
     def loss(z, y, goal, head):
         return ((z - jnp.eye(z.shape[1])[0]) ** 2).sum(1).mean(), {"active_triplets": jnp.float32(0.5)}
 
-    said = warnings_of(replace(tml(), loss=loss), tmp_path, learning_rate=0.1)
+    said = warnings_of(replace(tml(), loss=loss), tmp_path / "0.1", learning_rate=0.1)
     assert any("the network has collapsed; lower the learning rate or alpha" in words for words in said)
+    # The method's own margin is the limit.
+    said = warnings_of(replace(tml(margin=1e-9), loss=loss), tmp_path / "1e-9", learning_rate=0.1)
+    assert said and not any("collapsed" in words for words in said)
 
 
 def test_no_active_triplets(tmp_path):
