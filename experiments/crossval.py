@@ -89,11 +89,16 @@ def cross_validate(
         except Interrupted:
             raise Interrupted(told(lambda: read_object(folder / "run.json", "resume")["resume"])) from None
         bar.set_description(title)
-        pictures: list[Path] = []
-        if blocks.run.pictures and leads():
-            pictures += draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
-        if blocks.run.explain and leads():
-            pictures += explain_fold(blocks, prepared, learner, folder, folds[0], title)
+
+        def draw() -> list[str]:
+            drawn: list[Path] = []
+            if blocks.run.pictures:
+                drawn += draw_pictures(folder, prepared.cells, prepared.taxonomy, folds=folds, title=title)
+            if blocks.run.explain:
+                drawn += explain_fold(blocks, prepared, learner, folder, folds[0], title)
+            return [str(path) for path in drawn]
+
+        pictures = told(draw)
         # Last: with it, a run is done, and a set of runs goes on to the next.
         summary = told(lambda: write_summary(folder, prepared.cells, folds=folds, title=title))
     return summary | {"pictures": pictures}

@@ -1,6 +1,5 @@
 """Embedding guides beside the triplet baseline: ``python -m experiments.guides --guide drl --maturity --loss umap``."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +10,7 @@ import jax
 import numpy as np
 import tyro
 
-from experiments.checks import warn_of_collapse
+from experiments.checks import check_least, warn_of_collapse
 from experiments.config import (
     DataOptions,
     EncoderOptions,
@@ -171,17 +170,16 @@ def check(options: GuideOptions) -> None:
     for flag, value in (("--alpha", options.alpha), ("--kappa", options.kappa)):
         if not 0 <= value <= 1:
             raise InputError(f"{flag} {value}: give a number from 0 to 1")
-    if not (math.isfinite(options.margin) and options.margin >= 0):
-        raise InputError(f"--margin {options.margin}: give 0 or more")
     if options.matrix_file and not (options.all or set(options.guide) & set(DRAWN)):
         raise InputError(f"--matrix-file draws no {' or '.join(options.guide)} guide; add --guide kk, fr or drl")
-    for flag, whole, least in (
-        ("--umap-samples", options.umap_samples, 20),
-        ("--umap-every", options.umap_every, 1),
-        ("--grow", options.grow, 0),
-    ):
-        if whole < least:
-            raise InputError(f"{flag} {whole}: give {least} or more")
+    check_least(
+        {
+            "--margin": (options.margin, 0),
+            "--umap-samples": (options.umap_samples, 20),
+            "--umap-every": (options.umap_every, 1),
+            "--grow": (options.grow, 0),
+        }
+    )
 
 
 Guide = tuple[str, str, bool]  # layout, matrix, with maturity

@@ -15,6 +15,9 @@ LAUNCHERS = {
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_MCA_orte_hnp_uri"),
 }
 
+#: Seconds after which a process that has ended waits no more for the others to end.
+LAST = 60
+
 
 @dataclass(frozen=True)
 class ProcessOptions:
@@ -64,7 +67,8 @@ def join(options: ProcessOptions, *, patience: int = 300) -> None:
             "process_id": options.process_id,
         }
     try:
-        jax.distributed.initialize(**where, initialization_timeout=patience)
+        # A process that fails alone waits at its end for the others, and they for it: not for long.
+        jax.distributed.initialize(**where, initialization_timeout=patience, shutdown_timeout_seconds=LAST)
     except (ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"--coordinator {options.coordinator or 'of the launcher'}: {reason}") from None

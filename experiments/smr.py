@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from experiments.checks import warn_of_collapse
+from experiments.checks import check_least, warn_of_collapse
 from experiments.config import (
     DataOptions,
     EncoderOptions,
@@ -164,8 +164,7 @@ def method_of(options: SmrOptions, taxonomy: Taxonomy) -> Method:
     """
     if options.alpha is None or not 0 <= options.alpha <= 1:
         raise InputError(f"--alpha {options.alpha}: give a number from 0 to 1")
-    if options.margin < 0 or options.warmup < 0:
-        raise InputError("--margin and --warmup: give 0 or more")
+    check_least({"--margin": (options.margin, 0), "--warmup": (options.warmup, 0)})
     if options.method in ("tml", "frozen"):
         return tml(margin=options.margin)
     if options.method == "softmax":

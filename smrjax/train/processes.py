@@ -31,17 +31,21 @@ def told(make: Callable[[], Any]) -> Any:
         make: Called in process 0 alone; returns JSON-safe values.
 
     Raises:
-        InputError: in every process, if ``make`` raised one.
+        InputError: in every process, if ``make`` raised one; in the others, if it raised anything else.
     """
     if jax.process_count() == 1:
         return make()
     said: dict[str, Any] = {}
+    fault: Exception | None = None
     if leads():
         try:
             said = {"value": make()}
-        except InputError as error:
-            said = {"error": str(error)}
+        except Exception as error:
+            # Whatever it was: the others wait for an answer.
+            fault, said = error, {"error": _words(error, "process 0: ")}
     said = json.loads(_sent(json.dumps(said).encode()))
+    if fault is not None:
+        raise fault
     if "error" in said:
         raise InputError(said["error"])
     return said["value"]
@@ -71,18 +75,21 @@ def together(make: Callable[[], T]) -> T:
     """What each process makes for itself, or an error in all of them if one of them fails.
 
     Raises:
-        InputError: in every process, if ``make`` raised one in any.
+        InputError: in every process, if ``make`` raised one in any; in the others, if it raised anything else.
     """
     if jax.process_count() == 1:
         return make()
     made, words = None, ""
+    fault: Exception | None = None
     try:
         made = make()
-    except InputError as error:
-        words = str(error)
+    except Exception as error:
+        fault, words = error, _words(error)
     every = multihost_utils.process_allgather(np.frombuffer(words.encode()[:LEAST].ljust(LEAST, b"\0"), np.uint8))
     said = [bytes(one).rstrip(b"\0").decode(errors="replace") for one in np.asarray(every)]
     failed = [process for process, words in enumerate(said) if words]
+    if fault is not None and not isinstance(fault, InputError):
+        raise fault
     if failed:
         raise InputError(said[0] if all(said) else f"process {failed[0]}: {said[failed[0]]}")
     return made  # type: ignore[return-value]
@@ -113,6 +120,11 @@ def anyone(wish: bool) -> bool:
 def gathered(rows: np.ndarray) -> np.ndarray:
     """Float[n, D] of every process, stacked in their order, [processes, n, D]."""
     return rows[None] if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(rows))
+
+
+def _words(error: Exception, where: str = "") -> str:
+    """For the processes that it did not happen to; what is wrong with the input is so for all of them."""
+    return str(error) if isinstance(error, InputError) else f"{where}{type(error).__name__}: {error}"
 
 
 def _sent(content: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The command line in several processes: it finds the others, one of them writes, all say the same fault."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,9 +20,10 @@ SMALL += ["--encoder", "densenet_tiny", "--no-compile-cache"]
 
 def run(folder, *, words, surroundings):
     """``experiments.smr`` in as many processes as there are surroundings: exit codes, and what each said."""
+    new = [] if "--resume" in words[0] else ["--out", str(folder), "--name", "run"]
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "experiments.smr", "--out", str(folder), "--name", "run", *own],
+            [sys.executable, "-m", "experiments.smr", *new, *own],
             env=os.environ | {"JAX_NUM_CPU_DEVICES": "1", "SMRJAX_CACHE": str(folder / "cache")} | around,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -69,6 +71,29 @@ def test_processes_with_other_cells_are_told_apart_before_anything_is_written(tm
     for _, errors in said:
         assert "error: process 1: the cells are not those of process 0" in errors and "Traceback" not in errors
     assert not (tmp_path / "smr").exists()
+
+
+@pytest.mark.soak
+def test_pictures_and_explanations_are_drawn_by_one_and_a_fault_there_is_said_by_all(tmp_path):
+    def both(*words):
+        where = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process-id"]
+        return run(tmp_path, words=[[*words, *where, str(i)] for i in range(2)], surroundings=[{}, {}])
+
+    drawn = [word for word in SMALL if word != "--no-pictures"]
+    codes, said = both(*drawn, "--explain")
+    assert codes == [0, 0], said
+    folder = tmp_path / "smr" / "run"
+    names = {path.name for path in (folder / "pictures").iterdir()}
+    assert {"learning.svg", "confusion.svg", "explained.png", "explained_neutrophil_older.png"} <= names
+    assert str(folder / "pictures" / "learning.png") in said[0][0].splitlines()
+    # Something is in the way of the pictures.
+    shutil.rmtree(folder / "pictures")
+    (folder / "pictures").touch()
+    (folder / "summary.json").unlink()
+    codes, said = both("--resume", str(folder))
+    assert codes == [2, 2]
+    assert f"error: {folder / 'pictures'}: File exists" in said[0][1] and "Traceback" not in said[0][1]
+    assert "error: process 0: FileExistsError" in said[1][1] and not (folder / "summary.json").exists()
 
 
 @pytest.mark.parametrize(

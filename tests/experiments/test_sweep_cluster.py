@@ -36,7 +36,8 @@ def cluster(tmp_path):
             command = [sys.executable, "-m", "dask", *words]
             begun.append(subprocess.Popen(command, cwd=place, stdout=said, stderr=said))
 
-    start("scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--dashboard-address", "127.0.0.1:0")
+    port = address.rpartition(":")[2]
+    start("scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", "127.0.0.1:0")
     yield address, lambda: start("worker", address, "--nthreads", "1", "--no-dashboard")
     for process in reversed(begun):
         process.terminate()

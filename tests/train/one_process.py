@@ -65,13 +65,15 @@ def words(folder: Path) -> None:
         "fault of the second": lambda: processes.together(lambda: fail((1,))),
         "fault of both": lambda: processes.together(lambda: fail((0, 1))),
         "no fault": lambda: processes.together(lambda: fail(())),
+        "surprise of the first": lambda: processes.told(lambda: 1 / here),
+        "surprise of the second": lambda: processes.together(lambda: 1 / (1 - here)),
         "other cells": lambda: processes.alike({"weights": "same", "cells": str(here)}),
     }
     for name, call in calls.items():
         try:
             heard[name] = call()
-        except InputError as error:
-            heard[name] = str(error)
+        except (InputError, ZeroDivisionError) as error:
+            heard[name] = f"{type(error).__name__}, {error}"
     (folder / f"heard-{here}.json").write_text(json.dumps(heard))
 
 

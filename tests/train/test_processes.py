@@ -102,6 +102,8 @@ def test_what_processes_say_to_one_another(tmp_path):
     start("words", tmp_path, processes=2, devices=1)
     first, second = (json.loads((tmp_path / f"heard-{i}.json").read_text()) for i in range(2))
     assert [first.pop("no fault"), second.pop("no fault")] == [0, 1]
+    surprises = ("surprise of the first", "surprise of the second")
+    heard = [[one.pop(name) for name in surprises] for one in (first, second)]
     assert first == second
     assert first["told"] == {"from": 0, "third": 1 / 3} and first["long"] == 1 << 25
     assert (first["nobody"], first["somebody"]) == (False, True)
@@ -112,7 +114,10 @@ def test_what_processes_say_to_one_another(tmp_path):
         "b": ["bool", True],
     }
     assert first["gathered"] == [[[0] * 3] * 2, [[1] * 3] * 2]
-    assert first["fault of the first"] == "a fault in 0"
-    assert first["fault of the second"] == "process 1: a fault in 1"
-    assert first["fault of both"] == "a fault in 0"
+    assert first["fault of the first"] == "InputError, a fault in 0"
+    assert first["fault of the second"] == "InputError, process 1: a fault in 1"
+    assert first["fault of both"] == "InputError, a fault in 0"
+    # Nobody waits for one that has failed, whatever it was, which it says itself.
+    own, others = "ZeroDivisionError, division by zero", "InputError, {}ZeroDivisionError: division by zero"
+    assert heard == [[own, others.format("process 1: ")], [others.format("process 0: "), own]]
     assert "process 1: the cells are not those of process 0" in first["other cells"]
