@@ -177,11 +177,16 @@ def new_home(out: Path, name: str) -> Path:
     """Where a new sweep is to be, before anything is read.
 
     Raises:
-        InputError: if there is one of this name.
+        InputError: if there is one of this name, or what is left of one that was ended before it had its tasks.
     """
     home = out / "sweeps" / name
     if Path(name).name != name or name in (".", ".."):
         raise InputError(f"--name {name!r}: give a plain name, without folders")
+    if home.exists() and not (home / "sweep.json").exists():
+        raise InputError(
+            f"{home}: a sweep of this name was ended while its runs were made, or is being made now; delete it if "
+            "nothing is, or choose another --name"
+        )
     if home.exists():
         raise InputError(
             f"{home}: there is a sweep of this name; choose another --name, or go on with it by --resume {home}"
@@ -210,7 +215,7 @@ def stored_tasks(home: Path, name: str) -> list[Task]:
 def dashboard(client: Any) -> str:
     """Where the cluster can be watched."""
     if find_spec("bokeh") is None:
-        return f"scheduler {client.scheduler.address}; for a dashboard: pip install bokeh"
+        return f"scheduler {client.scheduler.address}; for a dashboard: pip install 'smrjax[dask]'"
     return f"scheduler {client.scheduler.address}, dashboard {client.dashboard_link}"
 
 

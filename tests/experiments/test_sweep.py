@@ -20,6 +20,7 @@ from experiments.guides import variants
 from experiments.runtime import leave
 from experiments.strategies_options import StrategyOptions, rows_of
 from experiments.sweep_rows import SWEEPS
+from smrjax.errors import InputError
 from smrjax.files import read_flat, read_json
 
 # A few hundred cells leave the rarest class out of a fold; workers that are killed leave a semaphore behind.
@@ -74,6 +75,20 @@ def test_rows_of_the_guides_and_of_table_4_are_what_their_experiments_run():
 def test_options_that_no_sweep_can_work_with(words, said, capsys, monkeypatch):
     assert call(monkeypatch, words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_name_that_is_taken(tmp_path):
+    home = sweep.new_home(tmp_path, "s")
+    assert home == tmp_path / "sweeps" / "s" and not home.exists()
+    home.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"s: a sweep of this name was ended while its runs were made.*delete it"):
+        sweep.new_home(tmp_path, "s")
+    (home / "sweep.json").touch()
+    with pytest.raises(InputError, match=r"s: there is a sweep of this name; .* go on with it by --resume"):
+        sweep.new_home(tmp_path, "s")
+    for name in ("../s", "a/b", "."):
+        with pytest.raises(InputError, match="give a plain name"):
+            sweep.new_home(tmp_path, name)
 
 
 def call(monkeypatch, words) -> int:
