@@ -128,7 +128,7 @@ def _made(run: Run) -> list[tuple[str, str]]:
     settings = {
         f"{name} {value}"
         for block, options in run.config.items()
-        if isinstance(options, dict) and block not in ("data", "encoder", "train", "run")
+        if isinstance(options, dict) and block not in ("data", "encoder", "train", "run", "together")
         for name, value in options.items()
     }
     if settings:
@@ -137,8 +137,9 @@ def _made(run: Run) -> list[tuple[str, str]]:
         pairs.append(("Versions", ", ".join(f"{name} {v}" for name, v in sorted(run.summary["versions"].items()))))
     device, git = run.summary.get("device"), run.summary.get("git")
     if device:
+        count = f"{device['count']} × " if device["count"] > 1 else ""
         among = f", {device['processes']} processes" if device["processes"] > 1 else ""
-        pairs.append(("Device", f"{device['kind']}, {device['count']} of them{among}"))
+        pairs.append(("Device", f"{count}{device['kind']}{among}"))
     if git:
         pairs.append(("Code, by commit", code(git["commit"][:12] + " and changes since" * git["changed"])))
     return pairs

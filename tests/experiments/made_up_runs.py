@@ -65,6 +65,7 @@ def make_run(
     stored = {"data": {**vars(data), "data": str(manifest), "cache": str(data.cache)}}
     severity = 1 + (np.arange(16).reshape(4, 4) % 5)
     config = {**stored, "smr": {"method": method}, "train": {"epochs": 2, "seed": 0}}
+    config["together"] = {"coordinator": "node1:1234", "processes": 2, "process_id": 0}
     _write(folder / "config.json", config)
     _write(
         folder / "run.json",

@@ -191,10 +191,12 @@ def test_sections_say_what_they_must(page):
         "python -m experiments.smr",
         "Explorer",
         "SMR & <i>all</i> beside TML",
-        "abacus, 2 of them, 2 processes",
+        "2 × abacus, 2 processes",
         "0af0af0af0af and changes since",
     ):
         assert wanted in text or wanted.replace("Folds", "Fold") in text, wanted
+    # Where it was computed is said by the device; how its processes met is no setting of the method.
+    assert "node1:1234" not in text and "process_id" not in text
 
 
 def test_sentences_claim_no_more_than_the_interval():
