@@ -1,5 +1,7 @@
 """How the processes of one training find each other, on one machine or on many."""
 
+import hashlib
+import json
 import os
 import socket
 import sys
@@ -9,10 +11,17 @@ from typing import Any
 
 from smrjax.errors import InputError
 
-#: Launchers whose variables say how many processes they started: name -> the variable, and another it comes with.
+#: Launchers whose variables say how many processes they started: name -> that variable, and another one by which JAX
+#: finds where they meet.
 LAUNCHERS = {
     "SLURM": ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"),
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_MCA_orte_hnp_uri"),
+}
+#: Options in which processes may differ, by block: where things are on their machines.
+OWN = {
+    "data": ("data", "cache"),
+    "run": ("out", "name", "resume", "compile_cache"),
+    "together": ("coordinator", "process_id"),
 }
 
 #: Seconds after which a process that has ended waits no more for the others to end.
@@ -25,7 +34,8 @@ class ProcessOptions:
 
     coordinator: str = ""
     """HOST:PORT where the processes of one training meet: an address of process 0's machine, and a free port. Under
-    srun and mpirun it is found; auto asks JAX to find it elsewhere, too, as in Kubernetes."""
+    srun and mpirun it is found; auto asks JAX to find it elsewhere, too, as in Kubernetes; none has each train by
+    itself."""
     processes: int = 0
     """How many there are, with --coordinator HOST:PORT."""
     process_id: int = -1
@@ -42,12 +52,12 @@ def join(options: ProcessOptions, *, patience: int = 300) -> None:
     Raises:
         InputError: for options that do not fit together, or if the others do not come.
     """
-    named = options.coordinator not in ("", "auto")
+    named = options.coordinator not in ("", "auto", "none")
     if named:
         _check(options)
     elif options.processes or options.process_id >= 0:
         raise InputError("--processes and --process-id need --coordinator HOST:PORT, where all processes meet")
-    elif not options.coordinator and not _launched():
+    elif options.coordinator == "none" or not (options.coordinator or _launched()):
         return
     import jax
     import numpy as np
@@ -105,8 +115,32 @@ def _reach(coordinator: str, patience: int) -> None:
 
 
 def _launched() -> bool:
-    """Whether a launcher started this process together with others."""
-    return any(
-        beside in os.environ and os.environ.get(count, "").isdecimal() and int(os.environ[count]) > 1
-        for count, beside in LAUNCHERS.values()
-    )
+    """Whether a launcher started this process together with others.
+
+    Raises:
+        InputError: if Open MPI 5 did, which does not say where they meet.
+    """
+    started = {
+        name: int(os.environ[count])
+        for name, (count, _) in LAUNCHERS.items()
+        if os.environ.get(count, "").isdecimal() and int(os.environ[count]) > 1
+    }
+    found = any(LAUNCHERS[name][1] in os.environ for name in started)
+    if "Open MPI" in started and not found:
+        raise InputError(
+            f"mpirun started {started['Open MPI']} processes and does not say where they meet, as Open MPI 4 does; "
+            f"give each --coordinator HOST:PORT --processes {started['Open MPI']} --process-id $OMPI_COMM_WORLD_RANK, "
+            "or --coordinator none to train by itself"
+        )
+    return found
+
+
+def digest_of_options(config: dict[str, Any]) -> str:
+    """A hash of a run's options, as config.json has them, but for those in which its processes may differ."""
+    common = {
+        name: {option: value for option, value in block.items() if option not in OWN.get(name, ())}
+        if isinstance(block, dict)
+        else block
+        for name, block in config.items()
+    }
+    return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()

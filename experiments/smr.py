@@ -16,10 +16,11 @@ from experiments.config import (
     block,
     configure,
     few_folds,
+    to_json,
 )
 from experiments.crossval import cross_validate
 from experiments.prepare import prepare
-from experiments.processes import ProcessOptions
+from experiments.processes import ProcessOptions, digest_of_options
 from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table
@@ -109,7 +110,8 @@ def main() -> None:
         together=config.together,
     )
     prepared = together(lambda: prepare(config, lambda taxonomy: method_of(config.smr, taxonomy)))
-    identity = alike(identity_of(prepared))
+    identity = identity_of(prepared)
+    alike(identity | {"options": digest_of_options(to_json(config))})
     if leads() and config.smr.method == "smr" and config.smr.loss == "normal":
         warn_of_collapse(config.smr.alpha or 0.0, config.smr.l1, config.encoder.embedding_dim)
     severity = severity_of(prepared.severity, prepared.severity_file)

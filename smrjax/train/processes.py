@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
 
 from smrjax.errors import InputError
 
@@ -17,6 +18,8 @@ T = TypeVar("T")
 
 #: Bytes sent at a time, at least and at most: few sizes, since each is a program to compile.
 LEAST, MOST = 1 << 12, 1 << 24
+#: Milliseconds to wait for one that reads, assesses or draws; one that dies is noticed long before.
+PATIENCE = 7 * 24 * 3600 * 1000
 
 
 def leads() -> bool:
@@ -35,15 +38,14 @@ def told(make: Callable[[], Any]) -> Any:
     """
     if jax.process_count() == 1:
         return make()
-    said: dict[str, Any] = {}
-    fault: Exception | None = None
+    content, fault = "", None
     if leads():
         try:
-            said = {"value": make()}
+            content = json.dumps({"value": make()})
         except Exception as error:
             # Whatever it was: the others wait for an answer.
-            fault, said = error, {"error": _words(error, "process 0: ")}
-    said = json.loads(_sent(json.dumps(said).encode()))
+            content, fault = json.dumps({"error": _words(error, "process 0: ")}), error
+    said = json.loads(_sent(content.encode()))
     if fault is not None:
         raise fault
     if "error" in said:
@@ -85,6 +87,7 @@ def together(make: Callable[[], T]) -> T:
         made = make()
     except Exception as error:
         fault, words = error, _words(error)
+    _meet()
     every = multihost_utils.process_allgather(np.frombuffer(words.encode()[:LEAST].ljust(LEAST, b"\0"), np.uint8))
     said = [bytes(one).rstrip(b"\0").decode(errors="replace") for one in np.asarray(every)]
     failed = [process for process, words in enumerate(said) if words]
@@ -95,8 +98,8 @@ def together(make: Callable[[], T]) -> T:
     return made  # type: ignore[return-value]
 
 
-def alike(digests: dict[str, str]) -> dict[str, str]:
-    """The digests, once it is sure that all processes have the same.
+def alike(digests: dict[str, str]) -> None:
+    """Make sure that all processes have the same, by their hashes.
 
     Raises:
         InputError: in every process, if one has another than process 0.
@@ -109,7 +112,6 @@ def alike(digests: dict[str, str]) -> dict[str, str]:
                 raise InputError(f"the {what} are not those of process 0; give all processes the same data and options")
 
     together(check)
-    return digests
 
 
 def anyone(wish: bool) -> bool:
@@ -127,8 +129,14 @@ def _words(error: Exception, where: str = "") -> str:
     return str(error) if isinstance(error, InputError) else f"{where}{type(error).__name__}: {error}"
 
 
+def _meet() -> None:
+    """Wait until all are here, however long one of them is at work: what devices exchange must come in half an hour."""
+    multihost.get_barrier_sync_fn()(key="smrjax", timeout_ms=PATIENCE)
+
+
 def _sent(content: bytes) -> bytes:
     """The bytes of process 0, in pieces whose sizes are powers of two."""
+    _meet()
     # As bytes: numbers would lose their last bits where JAX knows no float64.
     length = np.frombuffer(np.int64(len(content)).tobytes(), np.uint8)
     total = int(np.asarray(multihost_utils.broadcast_one_to_all(length)).view(np.int64)[0])

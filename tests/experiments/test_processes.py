@@ -9,7 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.processes import ProcessOptions, join
+from experiments import smr
+from experiments.config import to_json
+from experiments.processes import ProcessOptions, digest_of_options, join
 from smrjax.errors import InputError
 from smrjax.files import read_flat, read_json
 from tests.train.test_processes import free_port
@@ -63,13 +65,20 @@ def test_under_srun_two_processes_train_what_one_trains(tmp_path):
     assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
 
 
-def test_processes_with_other_cells_are_told_apart_before_anything_is_written(tmp_path):
+@pytest.mark.parametrize(
+    ("what", "others"),
+    [
+        ("options", ["--learning-rate", "0.5"]),
+        pytest.param("cells", ["--render-seed", "1", "--count", "400"], marks=pytest.mark.soak),
+    ],
+)
+def test_processes_that_are_not_alike_are_told_apart_before_anything_is_written(tmp_path, what, others):
     where = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process-id"]
-    words = [[*SMALL, *where, "0"], [*SMALL, *where, "1", "--render-seed", "1", "--count", "400"]]
+    words = [[*SMALL, *where, "0"], [*SMALL, *where, "1", *others]]
     codes, said = run(tmp_path, words=words, surroundings=[{}, {}])
     assert codes == [2, 2]
     for _, errors in said:
-        assert "error: process 1: the cells are not those of process 0" in errors and "Traceback" not in errors
+        assert f"error: process 1: the {what} are not those of process 0" in errors and "Traceback" not in errors
     assert not (tmp_path / "smr").exists()
 
 
@@ -111,6 +120,34 @@ def test_pictures_and_explanations_are_drawn_by_one_and_a_fault_there_is_said_by
 def test_options_that_do_not_fit_together(options, words):
     with pytest.raises(InputError, match=words):
         join(ProcessOptions(**options))
+
+
+def test_options_that_every_process_must_have_alike():
+    config = to_json(smr.Config())
+
+    def digest(block, **changes):
+        return digest_of_options(config | {block: config[block] | changes})
+
+    own = digest("run")
+    # Where things are on a machine is its own affair; all else is not, the order of the processes' training included.
+    assert digest("data", data="/elsewhere/cells") == digest("run", out="b", name="c") == own
+    assert digest("together", process_id=1) == own != digest("together", processes=2)
+    changed = [
+        digest("data", only_folds=[1]),
+        digest("train", epochs=9),
+        digest("smr", alpha=0.9),
+        digest("run", tta=True),
+    ]
+    assert len({own, *changed}) == 5
+
+
+def test_a_launcher_that_does_not_say_where_its_processes_meet(monkeypatch):
+    """As Open MPI 5, which no longer sets what JAX looks for."""
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"mpirun started 2 .*--processes 2 --process-id \$OMPI_COMM_WORLD_RANK"):
+        join(ProcessOptions())
+    # Each by itself: nobody is waited for.
+    join(ProcessOptions("none"))
 
 
 def test_a_process_0_that_does_not_come_is_said():
