@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +82,16 @@ class Kept:
     def resume(self, like: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """The last state that can be read, and its log; None where nothing was saved.
 
-        Those after it that cannot be read are put aside, as ``STEP.unreadable``, and a warning says so.
+        Those after it that cannot be read are put aside, as ``STEP.unreadable``, and a warning says so; another one
+        that the best state so far cannot be read.
 
         Raises:
             InputError: if there are states and none can be read.
         """
         steps = told(lambda: sorted(self.manager.all_steps(), reverse=True))
-        return self._read(like, steps) if steps else None
+        found = self._read(like, steps) if steps else None
+        told(lambda: self._try_best(like))
+        return found
 
     def _read(self, like: TrainState, steps: list[int]) -> tuple[TrainState, dict[str, Any]]:
         states: list[TrainState] = []
@@ -103,9 +107,10 @@ class Kept:
                 self._put_aside(damaged, step)
                 states.append(state)
                 return log
+            others = ", nor any other state" if len(steps) > 1 else ""
             raise InputError(
-                f"{self.folder / str(steps[0])}: cannot be read, nor any other state ({damaged[steps[0]]}); bring it "
-                f"back, or take {self.folder} away to train from the start"
+                f"{self.folder / str(steps[0])}: cannot be read{others} ({damaged[steps[0]]}); bring it back, or take "
+                f"{self.folder} away to train from the start"
             )
 
         log = told(read)
@@ -115,10 +120,25 @@ class Kept:
         """Out of the way of the state that will be written at the same step."""
         for step, reason in damaged.items():
             place = self.folder / str(step)
-            place.rename(place.with_suffix(".unreadable"))
+            names = (f"{step}.unreadable" + f"-{again}" * (again > 1) for again in count(1))
+            place.rename(next(free for free in map(place.with_name, names) if not free.exists()))
             warnings.warn(f"{place}: cannot be read ({reason}); going on from step {good} instead", stacklevel=2)
         if damaged:
             self.manager.reload()
+
+    def _try_best(self, like: TrainState) -> None:
+        """Say now, rather than after the last epoch, that the state which the training ends with is damaged."""
+        step = self.manager.best_step()
+        if step is None or step == self.manager.latest_step():
+            return
+        try:
+            restore(self.manager, like, step)
+        except UNREADABLE as error:
+            warnings.warn(
+                f"{self.folder / str(step)}: the best state so far cannot be read ({_reason(error)}); bring it back: "
+                "the training needs it at its end, unless a later epoch is better",
+                stacklevel=2,
+            )
 
 
 @contextmanager

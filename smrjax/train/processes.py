@@ -38,12 +38,13 @@ def told(make: Callable[[], Any]) -> Any:
     """
     if jax.process_count() == 1:
         return make()
-    content, fault = "", None
+    content = ""
+    fault: BaseException | None = None
     if leads():
         try:
             content = json.dumps({"value": make()})
-        except Exception as error:
-            # Whatever it was: the others wait for an answer.
+        except BaseException as error:
+            # Whatever it was, Ctrl-C included: the others wait for an answer.
             content, fault = json.dumps({"error": _words(error, "process 0: ")}), error
     said = json.loads(_sent(content.encode()))
     if fault is not None:
@@ -82,10 +83,10 @@ def together(make: Callable[[], T]) -> T:
     if jax.process_count() == 1:
         return make()
     made, words = None, ""
-    fault: Exception | None = None
+    fault: BaseException | None = None
     try:
         made = make()
-    except Exception as error:
+    except BaseException as error:
         fault, words = error, _words(error)
     _meet()
     every = multihost_utils.process_allgather(np.frombuffer(words.encode()[:LEAST].ljust(LEAST, b"\0"), np.uint8))
@@ -124,7 +125,7 @@ def gathered(rows: np.ndarray) -> np.ndarray:
     return rows[None] if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(rows))
 
 
-def _words(error: Exception, where: str = "") -> str:
+def _words(error: BaseException, where: str = "") -> str:
     """For the processes that it did not happen to; what is wrong with the input is so for all of them."""
     return str(error) if isinstance(error, InputError) else f"{where}{type(error).__name__}: {error}"
 
