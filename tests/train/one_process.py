@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ from jax.experimental import multihost_utils
 from smrjax.errors import InputError
 from smrjax.files import write_arrays
 from smrjax.train import processes
+from smrjax.train.learner import Learner
 from smrjax.train.loop import train
 from tests.train import toy
 
@@ -19,12 +21,22 @@ STEPS = 20
 PLAN = {"epochs": STEPS // 4, "score": "epoch"}
 
 
+def learner() -> Learner:
+    """Of the toy on all devices, whose learning rate is far from zero still after the last step."""
+    return toy.learner(devices=len(jax.devices()), steps=2 * STEPS)
+
+
 def training(folder: Path) -> None:
-    """A training of the toy on all devices of all processes, whose end every process writes under its number."""
-    learner, here = toy.learner(devices=len(jax.devices())), jax.process_index()
-    state, rows = train(learner, toy.cells(), toy.plan(**PLAN), folder / "run")
+    """A training of the toy on all devices of all processes; what each had in the end, read and sent, by its number."""
+    here, cells, real = jax.process_index(), toy.cells(), processes.gathered
+    read, sent = list[list[int]](), list[int]()
+    own = replace(cells, read=lambda rows: read.append(rows.tolist()) or cells.read(rows))
+    processes.gathered = lambda rows: sent.append(len(rows)) or real(rows)
+    # Process 0 alone writes: nobody else needs to see its folder.
+    state, rows = train(learner(), own, toy.plan(**PLAN), folder / "run" if here == 0 else folder / f"run-{here}")
     write_arrays(folder / f"state-{here}.npz", vars(state))
     (folder / f"rows-{here}.json").write_text(json.dumps(rows))
+    (folder / f"work-{here}.json").write_text(json.dumps({"read": read, "sent": sent}))
 
 
 def stopped(folder: Path) -> None:
@@ -32,7 +44,7 @@ def stopped(folder: Path) -> None:
     steps, here = iter(range(100)), jax.process_index()
     try:
         train(
-            toy.learner(devices=len(jax.devices())),
+            learner(),
             toy.cells(),
             toy.plan(**PLAN),
             folder / "run",

@@ -38,7 +38,9 @@ def start(what: str, folder: Path, *, processes: int, devices: int) -> None:
 
 def here(folder: Path, devices: int, **more) -> Path:
     """The same training in this process."""
-    state, rows = train(toy.learner(devices=devices), toy.cells(), toy.plan(**PLAN), folder / "run", **more)
+    state, rows = train(
+        toy.learner(devices=devices, steps=2 * STEPS), toy.cells(), toy.plan(**PLAN), folder / "run", **more
+    )
     write_arrays(folder / "state-0.npz", vars(state))
     (folder / "rows-0.json").write_text(json.dumps(rows))
     return folder
@@ -78,6 +80,22 @@ def test_two_processes_do_what_one_does(alone, tmp_path, devices):
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name])
     assert (tmp_path / "rows-0.json").read_text() == (tmp_path / "rows-1.json").read_text()
+    assert_each_does_its_part(tmp_path)
+
+
+def assert_each_does_its_part(folder: Path) -> None:
+    """Of two processes: half of every batch is read by each, embeddings are sent once a refit, one writes."""
+    work = [json.loads((folder / f"work-{i}.json").read_text()) for i in range(2)]
+    cells, plan = toy.cells(), toy.plan(**PLAN)
+    y = cells.labels[cells.train]
+    epochs = [plan.batches(y, steps=plan.steps, seed=plan.seed, epoch=epoch) for epoch in range(plan.epochs)]
+    batches = [cells.train[batch].tolist() for epoch in epochs for batch in epoch]
+    assert len(batches) == STEPS
+    assert [first + second for first, second in zip(work[0]["read"], work[1]["read"], strict=True)] == batches
+    assert {len(part) for one in work for part in one["read"]} == {8}
+    # Before the first epoch for the first refit; after each for the next one, and for the score of the validation part.
+    assert [len(one["sent"]) for one in work] == [1 + 2 * plan.epochs] * 2
+    assert not (folder / "run-1").exists()
 
 
 def test_a_training_moves_from_two_devices_to_two_processes_and_to_one_device(alone, tmp_path):

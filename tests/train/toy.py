@@ -69,7 +69,9 @@ def method(**changes) -> Method:
     return smr(TAXONOMY, **({"curve": "bezier", "pull": "normal", "alpha": 0.3} | changes))
 
 
-def learner(how: Method | None = None, *, devices: int = 1, optimizer=None, learning_rate: float = 1e-2) -> Learner:
+def learner(
+    how: Method | None = None, *, devices: int = 1, optimizer=None, learning_rate: float = 1e-2, steps=12
+) -> Learner:
     model = Tiny()
     variables = model.init(jax.random.key(0), jnp.zeros((1, 6, 6, 3)))
     how = how or method()
@@ -77,7 +79,7 @@ def learner(how: Method | None = None, *, devices: int = 1, optimizer=None, lear
         {"encoder": variables["params"], "head": how.init_head(jax.random.key(1), 8)},
         learning_rate=learning_rate,
         weight_decay=1e-4,
-        steps=12,
+        steps=steps,
     )
     return build(model, variables, how, optimizer, noise, jax.devices()[:devices])
 
