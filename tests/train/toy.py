@@ -87,4 +87,4 @@ def learner(
 def noise(images, keys):
     # One long row an image: over three axes XLA takes ten seconds to compile threefry on a CPU.
     drawn = jax.vmap(lambda key: jax.random.normal(key, (images[0].size,)))(keys)
-    return images.astype(jnp.float32) + 5 * drawn.reshape(images.shape)
+    return images.astype(drawn.dtype) + 5 * drawn.reshape(images.shape)
