@@ -18,7 +18,7 @@ from smrjax.data import CellSet
 from smrjax.data.cache import bar, cache_root, locked
 from smrjax.data.duplicates import Duplicates, find_duplicates
 from smrjax.errors import InputError
-from smrjax.files import atomic
+from smrjax.files import atomic, cell
 from smrjax.train.processes import leads
 
 #: Raise it when other pairs are found.
@@ -129,7 +129,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, [*heads, "second_slide", *BETWEEN], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: cell(str(value)) for name, value in row.items()} for row in rows)
 
 
 def counts_of(found: Repeated) -> dict[str, int]:

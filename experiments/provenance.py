@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ PACKAGES = (
     "scipy",
     "scikit-learn",
     "scikit-image",
+    "pillow",
+    "orbax-checkpoint",
     "umap-learn",
     "numba",
     "networkx",
@@ -41,7 +44,19 @@ def versions() -> dict[str, str]:
 
 def device() -> dict[str, Any]:
     """Kind and number of the devices of all processes that train together, and the number of these processes."""
-    return {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "processes": jax.process_count()}
+    kind = jax.devices()[0].device_kind
+    # To JAX all processors are alike; those of another make round otherwise.
+    kind = f"{processor()} ({kind})" if kind == "cpu" else kind
+    return {"kind": kind, "count": jax.device_count(), "processes": jax.process_count()}
+
+
+def processor() -> str:
+    """The name of this machine's processor, or its architecture where the system does not say it."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def git_state(checkout: Path = Path(smrjax.__file__).parents[1]) -> dict[str, Any] | None:

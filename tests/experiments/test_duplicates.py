@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from experiments.runtime import leave
 from smrjax.data import CellSet
 from smrjax.data.folds import split
 from smrjax.errors import InputError
+from smrjax.files import read_rows
 
 WORDS = ["--image-size", "16", "--folds", "3", "--method", "tml", "--epochs", "0", "--encoder", "resnet_tiny"]
 
@@ -119,6 +121,17 @@ def test_one_slide_keeps_them_together(tmp_path):
     found = look_for_duplicates(cells_of(images, "slides", groups), sides, (), cache=tmp_path, strict=True)
     assert [(row["first"], row["second"]) for row in found.rows] == [("1.png", "7.png")]
     assert found.counts.pairs == 1 and found.counts.across == 0
+
+
+def test_no_name_is_a_formula(tmp_path):
+    images = pictures(6)
+    images[3] = images[0][::-1]
+    names = ("=cmd|' /C calc'!A0", *(f"{i}.png" for i in range(1, 6)))
+    cells = replace(cells_of(images, "formula"), names=names)
+    found = look_for_duplicates(cells, np.zeros((1, 6), np.int8), (), cache=tmp_path, strict=False)
+    duplicates.write_rows(tmp_path / "duplicates.csv", found.rows)
+    assert table(tmp_path / "duplicates.csv")[0]["first"] == f"'{names[0]}"
+    assert read_rows(tmp_path / "duplicates.csv")[0]["first"] == names[0]
 
 
 def test_cells_are_counted_by_the_parts_of_the_folds_that_are_trained(tmp_path):

@@ -146,3 +146,33 @@ def test_killed_three_times_equals_undisturbed(tmp_path):
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_killed_twenty_times_equals_undisturbed(kind, tmp_path):
     check_kills(COMMANDS[kind], tmp_path, tmp_path / "cache", kills=20, seed=1)
+
+
+def last_state(out: Path) -> int:
+    """Step of the last whole state of the run's only fold; -1 without one."""
+    places = (out / "smr" / "run" / "fold_0" / "checkpoints").glob("[0-9]*")
+    return max((int(place.name) for place in places if place.name.isdigit()), default=-1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_one_training_killed_twenty_times_in_its_epochs(tmp_path):
+    """Each time once it has saved a state that was not there before, and up to some epochs later."""
+    words = [*COMMANDS["curve"], "--no-pictures", "--epochs", "150", "--patience", "150"]
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole, out = finish(words, tmp_path / "whole", tmp_path / "cache"), tmp_path / "killed"
+    rng, writing, steps = np.random.default_rng(2), 0, list[int]()
+    for _ in range(20):
+        before, process, end = last_state(out), start(words, out, tmp_path / "cache"), time.monotonic() + 300
+        while last_state(out) == before:
+            assert process.poll() is None and time.monotonic() < end, (out / "words").read_text()[-3000:]
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 1))
+        assert process.poll() is None, "too few epochs for so many kills"
+        process.kill()
+        process.wait()
+        writing += any((out / "smr" / "run" / "fold_0" / "checkpoints").glob("*.orbax-checkpoint-tmp"))
+        steps.append(last_state(out))
+    files = assert_equal_runs(whole, finish(words, out, tmp_path / "cache"))
+    print(f"\n20 kills of one run after states {steps}, {writing} while one was written; {files} files are equal")

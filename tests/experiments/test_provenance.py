@@ -64,6 +64,17 @@ def test_it_never_fails(fault, checkout, monkeypatch):
 def test_versions_and_device():
     import jax
     import numpy
+    import orbax.checkpoint
+    import PIL
 
     assert versions()["numpy"] == numpy.__version__ and versions()["jax"] == jax.__version__
-    assert device() == {"kind": jax.devices()[0].device_kind, "count": 4, "processes": 1}
+    assert versions()["pillow"] == PIL.__version__
+    assert versions()["orbax-checkpoint"] == orbax.checkpoint.__version__
+    found = device()
+    assert (found["count"], found["processes"]) == (4, 1)
+    # The processor by its name, which JAX does not know.
+    name, _, kind = found["kind"].rpartition(" ")
+    assert name and kind == f"({jax.devices()[0].device_kind})"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists() and "model name" in cpuinfo.read_text():
+        assert f": {name}\n" in cpuinfo.read_text()
