@@ -46,7 +46,7 @@ def differences(one, other) -> list[float]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-# In float32, AdamW lifts the rounding of the scale before the first BatchNorm, which hardly has a gradient.
+# In float32, AdamW lifts the rounding of gradients that are hardly there, as that of the first BatchNorm's scale.
 @pytest.mark.parametrize(("bits", "parameters", "losses"), [(32, 1e-4, 1e-5), (64, 1e-11, 1e-12)])
 def test_a_densenet_on_two_devices(tmp_path, bits, parameters, losses):
     with jax.enable_x64(bits == 64):
@@ -57,4 +57,5 @@ def test_a_densenet_on_two_devices(tmp_path, bits, parameters, losses):
     found = differences(two.params, one.params)
     half, largest = found[len(found) // 2], found[-1]
     print(f"float{bits}: parameters {half:.1e} to {largest:.1e}, losses {np.abs(second / first - 1).max():.1e}")
-    assert 0 < largest < parameters and half < parameters / 10
+    # All but one array are ten times closer.
+    assert 0 < largest < parameters and found[-2] < parameters / 10
