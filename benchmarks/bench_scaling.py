@@ -6,6 +6,7 @@ Slopes are those of the last doublings on logarithmic axes: 1 is in proportion, 
 import socket
 import subprocess
 import sys
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import pytest
 from bench_step import learner_and_arguments, own_step
 from side_by_side import THREADS, duration, side_by_side
 
+from smrjax.data.duplicates import find_duplicates
 from smrjax.data.folds import make_folds
 from smrjax.evaluate.svm import GRID, fit_svm, fit_svm_at, gamma_unit
 from smrjax.method import read_maturity, smr, tml
@@ -72,6 +74,27 @@ def splitting(cells):
     return lambda: make_folds(y, groups=np.arange(cells) // 100, n_folds=6, seed=0)
 
 
+def feeding(cells):
+    """960 cells of 224 px, in batches of 60 drawn at random, from a memory map as the cache has it."""
+    file = tempfile.TemporaryFile()
+    file.truncate(cells * 224 * 224 * 3)
+    images = np.memmap(file, np.uint8, "r+", shape=(cells, 224, 224, 3))
+    for start in range(0, cells, 500):
+        images[start : start + 500] = np.random.default_rng(start).integers(0, 256, images[start : start + 500].shape)
+    batches = np.random.default_rng(0).integers(0, cells, (16, 60))
+
+    def read():
+        for rows in batches:
+            images[rows]
+
+    return read
+
+
+def repeated(cells):
+    images = np.random.default_rng(0).integers(0, 256, (cells, 64, 64, 3), np.uint8)
+    return lambda: find_duplicates(images, workers=THREADS)
+
+
 FEW, MANY = [2000, 4000, 8000, 16000], [16000, 32000, 64000, 128000]
 
 
@@ -84,6 +107,8 @@ FEW, MANY = [2000, 4000, 8000, 16000], [16000, 32000, 64000, 128000]
         ("cells: curve fitted", MANY, refit),
         ("cells: maturity read", MANY, reading),
         ("cells: six folds, grouped by slides of 100", MANY, splitting),
+        ("cells: 960 of 224 px read at random", [1000, 2000, 4000, 8000], feeding),
+        ("cells of 64 px: looking for duplicates", [1000, 2000, 4000, 8000], repeated),
         ("classes: SVM at one pair, 4,000 cells", [5, 10, 20, 40], lambda c: one_pair(4000, c)),
         ("classes: SVM with its grid, 4,000 cells", [5, 10, 20, 40], lambda c: whole_grid(4000, c)),
         ("classes in one lineage: curve fitted, 16,000 cells", [3, 6, 12, 24], lambda c: refit(16000, c)),
@@ -103,6 +128,28 @@ def bench_batch(row, batch):
     memory = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes
     cells = {"batch": str(batch), "step": duration(seconds), "images/s": f"{batch / seconds:.0f}"}
     row(f"A step of {ENCODER} at {SIZE} px over the batch", cells | {"memory": f"{memory / 2**20:.0f} MiB"})
+
+
+PEAK = """
+import resource, sys
+sys.path.insert(0, "benchmarks")
+import bench_scaling
+run = getattr(bench_scaling, sys.argv[1])(int(sys.argv[2]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.parametrize("cells", [4000, 8000, 16000])
+@pytest.mark.parametrize("what", ["one_pair", "reading", "repeated"])
+def bench_memory(row, what, cells):
+    """What a part needs beside its input, at its peak, in a process of its own."""
+    told = {"one_pair": "SVM at one pair", "reading": "maturity read", "repeated": "looking for duplicates"}[what]
+    said = subprocess.run(
+        [sys.executable, "-c", PEAK, what, str(cells)], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    row("Memory of the host over the cells", {"what": told, "cells": f"{cells:,}", "MiB": f"{float(said):.0f}"})
 
 
 STEPS = """
