@@ -13,7 +13,7 @@ import numpy as np
 from smrjax.errors import InputError
 from smrjax.evaluate import load_estimator
 from smrjax.evaluate.scores import confusion
-from smrjax.files import read_flat, write_arrays, write_json
+from smrjax.files import beside, read_flat, write_arrays, write_json
 from smrjax.predict.loading import FORMAT, MODEL, digest_of_file
 from smrjax.predict.model import WARNING, Member, Model
 from smrjax.predict.onnx import write_onnx
@@ -117,7 +117,7 @@ def _whole(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that takes its place at the end, whole or not at all."""
     if out.exists() or out.is_symlink():
         raise InputError(f"{out}: there is something there already; choose another --out, or take it away")
-    temporary = out.with_name(f".{out.name}-{os.getpid()}")
+    temporary = beside(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
