@@ -15,6 +15,12 @@ SCORES = {
     "macro-F": ("macro_f1", False),
     "severity (MCS)": ("misclassification_severity", True),
 }
+#: Of a run's summary.json.
+SUMMARY = {
+    "title": str,
+    "config": {"data": {"folds": int}},
+    "scores": {"macro_f1": {"values": [float]}, "misclassification_severity?": {"values": [float]}},
+}
 LOSSES = {"umap": "inverse UMAP loss", "distance": "distance loss"}
 
 
@@ -76,8 +82,8 @@ def table_of_methods(summaries: Mapping[str, dict[str, Any]], *, baseline: str) 
             text = f"{values.mean():.3f}"
             # Of all folds one is tested and one is for validation.
             folds = summary["config"]["data"]["folds"]
-            d = paired_difference(values, base, test_to_train=1 / (folds - 2))
-            if summary is not summaries[baseline] and d["low"] is not None:
+            if summary is not summaries[baseline] and 1 < len(values) == len(base):
+                d = paired_difference(values, base, test_to_train=1 / max(folds - 2, 1))
                 text += f" ({d['mean']:+.3f} ± {(d['high'] - d['low']) / 2:.3f})"
             cells.append(text)
         lines.append(f"| {summary['title']} | " + " | ".join(cells) + " |")

@@ -129,5 +129,8 @@ def _whole(out: Path) -> Iterator[Path]:
         os.rename(temporary, out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error}); nothing is left of it") from None
+    except InputError as error:
+        # By the name that the user gave, for the other one is gone.
+        raise InputError(str(error).replace(str(temporary), str(out))) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -68,6 +68,9 @@ def create_run(folder: Path, files: Mapping[str, Any], *, also: Callable[[Path],
         if folder.exists():
             raise taken from None
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
+    except InputError as error:
+        # By the name that the user gave, for the other one is gone.
+        raise InputError(str(error).replace(str(temporary), str(folder))) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

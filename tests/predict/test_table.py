@@ -26,7 +26,7 @@ def written(tmp_path):
     paths = [tmp_path / f"{i}.parquet" for i in range(3)]
     for path, (table, _) in zip(paths, made, strict=True):
         write_part(path, table)
-    join_parts(paths, tmp_path / "all")
+    join_parts(paths, tmp_path / "all", images=[4, 1, 3])
     return tmp_path / "all", [reason for words in reasons for reason in words], [answers for _, answers in made]
 
 
