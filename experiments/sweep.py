@@ -205,6 +205,14 @@ def stored_tasks(home: Path, name: str) -> list[Task]:
     about = read_kind(home / "sweep.json", {"sweep": str, "tasks": [STORED]})
     if about["sweep"] != name:
         raise InputError(f"{home}: is a sweep of {about['sweep']}; say python -m experiments.sweep {about['sweep']}")
+    before: set[str] = set()
+    for one in about["tasks"]:
+        # What waits for a task that is not there, or for itself, would wait for ever.
+        if one["experiment"] != SWEEPS[name].experiment or not before.issuperset(one["after"]):
+            raise InputError(f"{home / 'sweep.json'}: {one['name']!r} is no task of this sweep; bring the file back")
+        before.add(one["name"])
+    if not before:
+        raise InputError(f"{home / 'sweep.json'}: holds no task; bring the file back")
     return from_json(about["tasks"], home)
 
 
