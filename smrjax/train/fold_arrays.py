@@ -28,7 +28,7 @@ def read_embeddings(folder: Path, classes: int, tested: int | None = None) -> di
     if not arrays:
         return {}
     need(path, arrays, "embeddings", "labels", "predicted", "part")
-    n = arrays["labels"].shape[:1]
+    n = (arrays["labels"].size,)
     for name, below in (("labels", classes), ("predicted", classes), ("part", 3)):
         found = arrays[name]
         if found.dtype.kind not in "iu" or found.shape != n or not ((found >= 0) & (found < below)).all():

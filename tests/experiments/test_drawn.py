@@ -1,18 +1,26 @@
 """Reports of folders whose files were changed: drawn, or said in one line with the file, and never half a page."""
 
+import csv
+import errno
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from experiments import report
+from experiments.report_runs import read_runs
+from experiments.runtime import leave
 from smrjax.errors import InputError, one_line
 from smrjax.report import figures
 from tests.experiments import made_up_runs
 from tests.experiments.made_up_runs import CLASSES
 from tests.experiments.test_report_predictions import make_prediction
 from tests.mutations import changed_arrays, changed_bytes, changed_json, changed_table
+from tests.train.disks import no_file_beyond
 
 # Of what is drawn of odd numbers; whoever is to mend a file is told by the reader.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -101,3 +109,169 @@ def test_any_file(place, name, count):
         assert not list(place.glob(".*.part*"))
 
     check()
+
+
+def of_arrays(**changes):
+    """Some arrays of an archive are others; None: gone."""
+
+    def change(path):
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        for name, how in changes.items():
+            known = next(one for one in arrays if one.startswith(name))
+            arrays[known] = how and how(arrays[known])
+        np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+    return change
+
+
+def of_json(*place, value):
+    def change(path):
+        content = inner = json.loads(path.read_text())
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = value
+        path.write_text(json.dumps(content))
+
+    return change
+
+
+def of_table(column, value):
+    def change(path):
+        with open(path, newline="") as file:
+            rows = list(csv.reader(file))
+        rows[1][rows[0].index(column)] = value
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    return change
+
+
+def put(at, value):
+    """An array with another number at a place."""
+
+    def change(array):
+        array[at] = value
+        return array
+
+    return change
+
+
+RESULT, ARRAYS, CURVES = "run/fold_1/result.json", "run/fold_1/embeddings.npz", "run/fold_1/curves.npz"
+OWN, FOUND = "run/fold_1/predictions.csv", "found/summary.json"
+#: What was accepted when it was read and fell over when it was drawn: file, change, what is said.
+CASES = {
+    "no embeddings": (ARRAYS, of_arrays(embeddings=None), "no embeddings in it"),
+    "no parts": (ARRAYS, of_arrays(part=None), "no part in it"),
+    "a single label": (ARRAYS, of_arrays(labels=lambda x: x[0]), "labels are not one for each cell"),
+    "a class too many": (ARRAYS, of_arrays(labels=put(0, 4)), "labels are not one for each cell, from 0 to 3"),
+    "labels in halves": (ARRAYS, of_arrays(predicted=lambda x: x + 0.5), "predicted are not"),
+    "another test part": (ARRAYS, of_arrays(part=put(slice(None), 2)), "not that of predictions.csv"),
+    "infinite embeddings": (ARRAYS, of_arrays(embeddings=put((0, 0), np.inf)), "embeddings holds what is no number"),
+    "huge embeddings": (ARRAYS, of_arrays(embeddings=put((0, 0), 1e300)), "too large a one"),
+    "complex embeddings": (ARRAYS, of_arrays(embeddings=lambda x: x * 1j), "not of the form"),
+    "places of fewer cells": (ARRAYS, of_arrays(t_line=lambda x: x[:-1]), "t_line is not of the form"),
+    "infinite places": (ARRAYS, of_arrays(t_own=put(0, -np.inf)), "t_own holds what is no number"),
+    "a flat curve": (CURVES, of_arrays(control_=lambda x: x[0]), "control_line <b> is not of the form"),
+    "a curve elsewhere": (CURVES, of_arrays(control_=lambda x: x[..., :2]), "control_line <b> is not of the form"),
+    "a curve without targets": (CURVES, of_arrays(targets_=None), "no targets_line <b> in it"),
+    "targets of other stages": (CURVES, of_arrays(targets_=lambda x: x[:2]), "targets_line <b> is not of the form"),
+    "a target nowhere": (CURVES, of_arrays(targets_=put(1, np.nan)), "targets_line <b> holds what is no number"),
+    "boundaries in rows": (CURVES, of_arrays(boundaries_own=lambda x: x[None]), "boundaries_own_line <b> is not"),
+    "sure beyond 1": (OWN, of_table("p_A", "3"), "not all from 0 to 1"),
+    "an infinite place": (OWN, of_table("raw_t", "inf"), "inf where a number is expected"),
+    "a score of words": (
+        RESULT,
+        of_json("scores", "macro_f1", value="high"),
+        "scores/macro_f1 is 'high', not a number",
+    ),
+    "a huge score": (RESULT, of_json("scores", "macro_f1", value=10**400), "scores/macro_f1 is 1000.*, not a number"),
+    "an endless loss": (RESULT, of_json("history", 0, "loss", value=float("inf")), "history/0/loss is inf"),
+    "an epoch of words": (RESULT, of_json("history", 0, "epoch", value="first"), "history/0/epoch is 'first'"),
+    "warnings in a number": (RESULT, of_json("history", 0, "warnings", value=3), "history/0/warnings is 3, not a list"),
+    "a device of nothing": ("run/summary.json", of_json("device", value={"kind": "x"}), "device has no 'count'"),
+    "a title in halves": ("run/summary.json", of_json("title", value="\ud800"), "title is .*, not words"),
+    "severities of two": ("run/run.json", of_json("severity", "matrix", value=[[1, 2], [2, 1]]), "not of 4 classes"),
+    "no count of images": (FOUND, of_json("images", value={}), "images is {}, not a whole number"),
+    "options in a list": (FOUND, of_json("options", value=[]), r"options is \[\], not an object"),
+    "labels of nothing": (FOUND, of_json("labels", value={}), "a stored taxonomy lacks"),
+    "unlike by far": ("found/predictions.csv", of_table("unfamiliar_ratio", "1e300"), "1e300 where a number"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_said_by_the_reader(place, case):
+    name, change, match = CASES[case]
+    path, page = place / name, place / "page.html"
+    content = path.read_bytes()
+    page.write_text("the page before")
+    try:
+        change(path)
+        with pytest.raises(InputError, match=match) as said:
+            draw(place, "found" if name.startswith("found") else "both")
+    finally:
+        path.write_bytes(content)
+    assert str(path) in str(said.value) and "\n" not in str(said.value)
+    assert page.read_text() == "the page before"
+
+
+def test_arrays_of_fewer_cells_than_the_run_has(place):
+    """Whole in themselves, so that the images alone could tell."""
+    path = place / ARRAYS
+    content = path.read_bytes()
+    with np.load(path) as stored:
+        kept = np.flatnonzero(stored["part"] == 2)
+        np.savez(path, **{name: stored[name][kept] for name in stored.files})
+    try:
+        with pytest.raises(InputError, match="embeddings.npz: is not of the 36 cells of the run"):
+            draw(place, "run")
+    finally:
+        path.write_bytes(content)
+
+
+def test_the_command_says_it_in_one_line(place, tmp_path, capsys, monkeypatch):
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    of_json("history", 0, "epoch", value=None)(run / "fold_0" / "result.json")
+    monkeypatch.setattr("sys.argv", ["report", str(run), "--out", str(tmp_path / "page.html")])
+    with pytest.raises(SystemExit) as end:
+        leave(report.main)
+    said = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and said[-1].startswith(f"error: {run / 'fold_0' / 'result.json'}: history/0/epoch")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_names_that_no_drawing_shows(place, tmp_path):
+    """A folder whose name is not UTF-8 is data like any other."""
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    of_json("data", "data", value="cells \udcff")(run / "config.json")
+    assert read_runs([run])[0].data == "cells \\udcff"
+    page = report.report(report.Options(runs=(run,), out=tmp_path / "page.html"))
+    assert page.read_text(encoding="utf-8").endswith("</html>\n")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_full_disk_leaves_the_page_before(place, tmp_path, capsys, monkeypatch, kept):
+    """However large a file may be: figures, the page, and those that are kept; afterwards, all is there."""
+    page, keep = tmp_path / "page.html", tmp_path / "figures"
+    page.write_text("the page before")
+    words = [*("report", str(place / "run")), *("--out", str(page)), *(("--figures", str(keep)) if kept else ())]
+    monkeypatch.setattr("sys.argv", words)
+    for size in (10, 10_000):
+        with no_file_beyond(size), pytest.raises(SystemExit) as end:
+            leave(report.main)
+        (said,) = capsys.readouterr().err.strip().splitlines()
+        assert end.value.code == 2 and said.startswith("error: ") and "File too large" in said
+        assert page.read_text() == "the page before"
+        assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+    leave(report.main)
+    assert page.read_text(encoding="utf-8").endswith("</html>\n")
+
+
+def test_without_a_place_for_figures(place, tmp_path, monkeypatch):
+    def full(*words, **how):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    with pytest.raises(InputError, match=r"no temporary folder can be made \(No usable .*--figures"):
+        draw(place, "run")
+    assert report.report(report.Options(runs=(place / "run",), out=tmp_path / "p.html", figures=tmp_path)).exists()
