@@ -6,6 +6,7 @@ of several; a dictionary for an object. Of the names in that, those that end in 
 stands for all others, which may be anything without it.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ LARGEST = 1e30
 #: A score of some cells; none where they leave it undefined.
 SCORE = (float, None)
 
+#: Characters that neither XML nor a drawing has: control characters, and halves of others.
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _WORDS = {
     float: "a number",
     int: "a whole number",
@@ -76,7 +79,7 @@ def _misfit(value: Any, kind: Any, place: str) -> str:
             return f"{place or 'it'} has no {missing[0]!r}"
         others = kind.get(str)
         return _first(
-            "a name cannot be written"
+            f"a name in {place or 'it'} cannot be written"
             if _misfit(name, str, "")
             else _misfit(one, named.get(name, others), inner + name)
             for name, one in value.items()
@@ -100,8 +103,7 @@ def _is(value: Any, kind: Any) -> bool:
         kinds = (int,) if kind is int else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= LARGEST
     if kind is str:
-        # Lone surrogates are in no UTF-8, and control characters in no drawing.
-        return isinstance(value, str) and value.replace("\n", "").replace("\t", "").isprintable()
+        return isinstance(value, str) and not _UNWRITABLE.search(value)
     if kind is Path:
         return isinstance(value, str)
     return isinstance(kind, type) and isinstance(value, kind)

@@ -275,3 +275,25 @@ def test_without_a_place_for_figures(place, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"no temporary folder can be made \(No usable .*--figures"):
         draw(place, "run")
     assert report.report(report.Options(runs=(place / "run",), out=tmp_path / "p.html", figures=tmp_path)).exists()
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"methods": {"hog-svm": {"group": "hog", "title": None}}}, "methods/hog-svm/title is null, not words"),
+        ({"methods": ["hog-svm"]}, "methods is .*, not an object"),
+        ({"rows": {"hog-svm": {"init": "random"}}}, "rows/hog-svm has no 'encoder'"),
+    ],
+)
+def test_a_set_of_runs(place, tmp_path, block, said):
+    """Baselines and strategies, whose methods share the files of the set."""
+    shutil.copytree(place / "tml", tmp_path / "set" / "hog-svm")
+    for name in ("config.json", "run.json"):
+        (tmp_path / "set" / "hog-svm" / name).rename(tmp_path / "set" / name)
+    (tmp_path / "set" / "hog-svm" / "summary.json").unlink()
+    summary = tmp_path / "set" / "summary.json"
+    summary.write_text(json.dumps({"methods": {"hog-svm": {"group": "hog", "title": "SVM"}}}))
+    assert read_runs([tmp_path / "set"])[0].title == "HOG, SVM"
+    summary.write_text(json.dumps(block))
+    with pytest.raises(InputError, match=f"set/summary.json: {said}"):
+        read_runs([tmp_path / "set"])
