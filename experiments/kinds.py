@@ -88,7 +88,7 @@ def _misfit(value: Any, kind: Any, place: str) -> str:
     if _is(value, kind):
         return ""
     wanted = "null" if kind is None else _WORDS[kind if isinstance(kind, type) else type(kind)]
-    found = "null" if value is None else repr(value)[:40]
+    found = "null" if value is None else _WORDS[type(value)] if isinstance(value, dict | list) else repr(value)[:40]
     return f"{place or 'it'} is {found}, not {wanted}"
 
 

@@ -26,7 +26,7 @@ def test_what_is_of_a_kind_comes_back(value):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ([], "it is [], not an object"),
+        ([], "it is a list, not an object"),
         ({"title": "x"}, "it has no 'scores'"),
         (WHOLE | {"title": None}, "title is null, not words"),
         (WHOLE | {"title": "\ud800"}, r"title is '\ud800', not words"),
@@ -39,7 +39,7 @@ def test_what_is_of_a_kind_comes_back(value):
         (WHOLE | {"scores": {"F": 2 * LARGEST}}, "scores/F is 2e+30, not a number"),
         (WHOLE | {"scores": {"F": True}}, "scores/F is True, not a number"),
         (WHOLE | {"scores": {"\udc80": 1}}, "a name in scores cannot be written"),
-        (WHOLE | {"sets": {}}, "sets is {}, not a list"),
+        (WHOLE | {"sets": {}}, "sets is an object, not a list"),
         (WHOLE | {"sets": [{"n": 1}, {}]}, "sets/1 has no 'n'"),
         (WHOLE | {"sets": [{"n": 1, "of": [1]}]}, "sets/0/of/0 is 1, not words"),
         (WHOLE | {"data": 3}, "data is 3, not words"),
@@ -57,7 +57,8 @@ def test_numbers_beyond_all_sizes(tmp_path):
         path.write_text(f'{{"a": {text}}}')
         with pytest.raises(InputError, match="a.json: a is .*, not a number"):
             read_kind(path, {"a": float})
-    path.write_text(json.dumps({"a": "9" * 10_000}))
-    with pytest.raises(InputError) as error:
-        read_kind(path, {"a": float})
-    assert len(str(error.value)) < len(str(path)) + 150
+    for inner in (json.dumps("9" * 10_000), "[" * 900 + "]" * 900):
+        path.write_text(f'{{"a": {inner}}}')
+        with pytest.raises(InputError) as error:
+            read_kind(path, {"a": float})
+        assert len(str(error.value)) < len(str(path)) + 150
