@@ -44,6 +44,13 @@ def draw_guides(folder: Path, taxonomy: Taxonomy, places: Mapping[str, np.ndarra
     )
 
 
+def _shown(summaries: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Heading -> score, of those that all runs have."""
+    return {
+        head: name for head, (name, _) in SCORES.items() if all(name in one["scores"] for one in summaries.values())
+    }
+
+
 def draw_scores(
     folder: Path,
     summaries: Mapping[str, dict[str, Any]],
@@ -52,7 +59,7 @@ def draw_scores(
     baseline: str,
 ) -> Path:
     """Scores of all guides beside the baseline, `scores.png`; `variants`: run -> its guide and loss, or None."""
-    shown = {head: name for head, (name, _) in SCORES.items() if name in summaries[baseline]["scores"]}
+    shown = _shown(summaries)
     scores: dict[str, dict[str, dict[str, list[float]]]] = {head: {} for head in shown}
     for run, variant in variants.items():
         if variant is None:
@@ -72,7 +79,7 @@ def draw_scores(
 
 def table_of_methods(summaries: Mapping[str, dict[str, Any]], *, baseline: str) -> str:
     """A Markdown table: mean of every score, and the paired difference to the baseline with its 95 % interval."""
-    shown = {head: name for head, (name, _) in SCORES.items() if name in summaries[baseline]["scores"]}
+    shown = _shown(summaries)
     lines = ["| method | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
     for summary in summaries.values():
         cells = []

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from experiments.kinds import read_kind
+from experiments.kinds import LARGEST, read_kind
 from experiments.strategies_options import RecipeOptions
 from experiments.views import VIEWS
 from smrjax.data import CellSet
@@ -129,7 +129,8 @@ def read_rates(path: Path) -> dict[str, Any]:
     """
     steps = ("rates", "losses", "smoothed")
     found: dict[str, Any] = read_kind(path, dict.fromkeys(steps, [float]) | {"suggestion": float})
-    if len({len(found[name]) for name in steps}) > 1 or not min(*found["rates"], found["suggestion"], 1.0) > 0:
+    alike = {len(found[name]) for name in steps}
+    if 0 in alike or len(alike) > 1 or min(*found["rates"], found["suggestion"]) < 1 / LARGEST:
         raise InputError(f"{path}: its learning rates are not positive, one for each loss; take it away to test anew")
     return {name: found[name] for name in (*steps, "suggestion")}
 

@@ -101,6 +101,8 @@ CASES = {
     "no list": ("search.json", {"params": {}}, "not a list"),
     "a score of words": ("search.json", [TRIED[0] | {"score": "best"}], "0/score is 'best', not a number"),
     "a rate below zero": ("lr.json", RATES | {"suggestion": -1e-3}, "not positive"),
+    "no step": ("lr.json", dict.fromkeys(("rates", "losses", "smoothed"), []) | {"suggestion": 1.0}, "one for each"),
+    "a rate of nothing": ("lr.json", RATES | {"suggestion": 1e-300}, "not positive"),
     "an infinite rate": ("lr.json", RATES | {"suggestion": float("inf")}, "suggestion is inf, not a number"),
     "fewer losses than rates": ("lr.json", RATES | {"losses": [1.0]}, "one for each loss"),
     "two colours": ("run.json", STORED | {"channels": {"pcam": [[0.5, 0.5], [0.2, 0.2]]}}, "its colours"),
@@ -128,3 +130,9 @@ def test_no_task_waits_for_what_never_comes(tmp_path, change):
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="sweep.json: 'tml, fold 0' is no task of this sweep"):
         tasks(tmp_path)
+
+
+def test_scores_that_one_run_lacks_are_in_no_column():
+    few = OF_GUIDE | {"title": "few", "scores": {"macro_f1": {"values": [0.5, 0.6]}}}
+    lines = table_of_methods({"tml": OF_GUIDE, "few": few}, baseline="tml").splitlines()
+    assert lines[0] == "| method | macro-F |" and lines[2:] == ["| TML | 0.600 |", "| few | 0.550 |"]
