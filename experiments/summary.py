@@ -15,11 +15,11 @@ from smrjax.train.folder import atomic, read_json, write_json
 def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str) -> dict[str, Any]:
     """Read the finished folds back and write what a run says as a whole.
 
-    Raises:
-        InputError: if a file of a fold is damaged.
-
     Returns:
         The content of summary.json.
+
+    Raises:
+        InputError: if a file of a fold is damaged.
     """
     run = read_object(folder / "run.json", "command", "severity")
     results = [read_result(folder / f"fold_{fold}") for fold in folds]
