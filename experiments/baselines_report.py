@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.fold_files import read_result
 from experiments.outcome import Judged, read_predictions
 from experiments.provenance import origin
 from experiments.titles import NAMES
@@ -99,7 +100,7 @@ def _gather(folder: Path, judged: Judged, folds: Sequence[int]) -> dict[str, Any
     pairs = [np.array(read_predictions(folder / f"fold_{fold}", judged.cells.classes)[1:]).T for fold in folds]
     true, predicted = np.concatenate(pairs).T
     scores = judged.scores(true, predicted)
-    results = [read_json(folder / f"fold_{fold}" / "result.json") for fold in folds]
+    results = [read_result(folder / f"fold_{fold}") for fold in folds]
     return {
         "scores": scores,
         "by_fold": {

@@ -1,7 +1,6 @@
 """Descriptors of all cells and of their augmented copies: computed once, in parallel, and kept in the cache."""
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from smrjax.classical.features import describe
 from smrjax.data import CellSet
 from smrjax.data.cache import cache_root, check_space, locked
 from smrjax.errors import InputError
+from smrjax.files import atomic
 from smrjax.train.loop import Interrupted
 
 #: Raise it when descriptors change.
@@ -168,10 +168,6 @@ def _compute(
             bar.update(len(values))
             if should_stop():
                 raise Interrupted
-    temporary = path.with_suffix(f".{os.getpid()}")
-    with open(temporary, "wb") as whole:
-        np.save(whole, np.fromfile(part, np.float32).reshape(n, width))
-        whole.flush()
-        os.fsync(whole.fileno())
-    os.replace(temporary, path)
+    with atomic(path) as temporary:
+        np.save(temporary, np.fromfile(part, np.float32).reshape(n, width))
     part.unlink()

@@ -21,7 +21,8 @@ from experiments.config import (
     few_folds,
 )
 from experiments.crossval import cross_validate
-from experiments.guides_report import draw_guides, draw_scores, table_of_methods, title_of
+from experiments.guides_report import SUMMARY, draw_guides, draw_scores, table_of_methods, title_of
+from experiments.kinds import read_kind
 from experiments.prepare import Prepared, find_severity, prepare
 from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax, resumable
@@ -282,7 +283,8 @@ def run_one(
     """
     own = folder / name
     if (own / "summary.json").exists():
-        return read_json(own / "summary.json")
+        found: dict[str, Any] = read_kind(own / "summary.json", SUMMARY)
+        return found
     method, title = of_variant(config, variant, places)
     begin_one(folder, name)
     return cross_validate(config, replace(prepared, method=method), own, title=title, should_stop=should_stop)

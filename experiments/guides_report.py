@@ -15,6 +15,12 @@ SCORES = {
     "macro-F": ("macro_f1", False),
     "severity (MCS)": ("misclassification_severity", True),
 }
+#: Of a run's summary.json.
+SUMMARY = {
+    "title": str,
+    "config": {"data": {"folds": int}},
+    "scores": {"macro_f1": {"values": [float]}, "misclassification_severity?": {"values": [float]}},
+}
 LOSSES = {"umap": "inverse UMAP loss", "distance": "distance loss"}
 
 
@@ -38,6 +44,13 @@ def draw_guides(folder: Path, taxonomy: Taxonomy, places: Mapping[str, np.ndarra
     )
 
 
+def _shown(summaries: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Heading -> score, of those that all runs have."""
+    return {
+        head: name for head, (name, _) in SCORES.items() if all(name in one["scores"] for one in summaries.values())
+    }
+
+
 def draw_scores(
     folder: Path,
     summaries: Mapping[str, dict[str, Any]],
@@ -46,7 +59,7 @@ def draw_scores(
     baseline: str,
 ) -> Path:
     """Scores of all guides beside the baseline, `scores.png`; `variants`: run -> its guide and loss, or None."""
-    shown = {head: name for head, (name, _) in SCORES.items() if name in summaries[baseline]["scores"]}
+    shown = _shown(summaries)
     scores: dict[str, dict[str, dict[str, list[float]]]] = {head: {} for head in shown}
     for run, variant in variants.items():
         if variant is None:
@@ -66,7 +79,7 @@ def draw_scores(
 
 def table_of_methods(summaries: Mapping[str, dict[str, Any]], *, baseline: str) -> str:
     """A Markdown table: mean of every score, and the paired difference to the baseline with its 95 % interval."""
-    shown = {head: name for head, (name, _) in SCORES.items() if name in summaries[baseline]["scores"]}
+    shown = _shown(summaries)
     lines = ["| method | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
     for summary in summaries.values():
         cells = []
@@ -76,8 +89,8 @@ def table_of_methods(summaries: Mapping[str, dict[str, Any]], *, baseline: str) 
             text = f"{values.mean():.3f}"
             # Of all folds one is tested and one is for validation.
             folds = summary["config"]["data"]["folds"]
-            d = paired_difference(values, base, test_to_train=1 / (folds - 2))
-            if summary is not summaries[baseline] and d["low"] is not None:
+            if summary is not summaries[baseline] and 1 < len(values) == len(base):
+                d = paired_difference(values, base, test_to_train=1 / max(folds - 2, 1))
                 text += f" ({d['mean']:+.3f} ± {(d['high'] - d['low']) / 2:.3f})"
             cells.append(text)
         lines.append(f"| {summary['title']} | " + " | ".join(cells) + " |")

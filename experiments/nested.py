@@ -1,5 +1,6 @@
 """Nested cross-validation of classical classifiers: search on the inner folds, one look at the outer one (OOTB, 4)."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from experiments.kinds import read_kind
 from experiments.outcome import Judged, write_outcome
 from smrjax.classical.search import best_of, classifier, draw, try_sets
+from smrjax.errors import InputError
 from smrjax.evaluate import m_score
-from smrjax.train.folder import read_json, write_json
+from smrjax.train.folder import write_json
 from smrjax.train.loop import Interrupted
 
 
@@ -32,6 +35,20 @@ def inner_parts(inner: np.ndarray, copies: int) -> list[tuple[np.ndarray, np.nda
 def seed_of(seed: int, fold: int) -> int:
     """A seed for the search of an outer fold, one that NumPy's and scikit-learn's old generators take."""
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+def read_tried(path: Path, drawn: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of the sets drawn with their scores, as they were tried before; none where there is no file.
+
+    Raises:
+        InputError: if the file is damaged, or holds other sets.
+    """
+    if not path.exists():
+        return []
+    tried: list[dict[str, Any]] = read_kind(path, [{"params": dict, "score": float}])
+    if [one["params"] for one in tried] != json.loads(json.dumps(drawn[: len(tried)])):
+        raise InputError(f"{path}: holds other sets of hyper-parameters than this run tries; take it away to try anew")
+    return tried
 
 
 def search_fold(
@@ -65,6 +82,7 @@ def search_fold(
 
     Raises:
         Interrupted: if it said so; what was tried is on disk.
+        InputError: if what was tried before is damaged.
     """
     inner = judged.nested[fold]
     known, test = np.flatnonzero(inner >= 0), np.flatnonzero(inner < 0)
@@ -73,7 +91,7 @@ def search_fold(
     parts = inner_parts(inner[known], len(described) - 1)
     drawn = draw(name, sets, seed=seed_of(seed, fold))
     folder.mkdir(parents=True, exist_ok=True)
-    tried = read_json(folder / "search.json") if (folder / "search.json").exists() else []
+    tried = read_tried(folder / "search.json", drawn)
     bar.total -= len(tried)
     while len(tried) < sets:
         if should_stop():

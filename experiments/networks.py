@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.config import TrainOptions
+from experiments.kinds import read_kind
 from experiments.nested import seed_of
 from experiments.outcome import Judged, write_outcome
 from experiments.prepare import Parts, augmentation
@@ -20,7 +21,6 @@ from smrjax.data.sampling import shuffled_batches
 from smrjax.errors import InputError
 from smrjax.evaluate import m_score
 from smrjax.evaluate.scores import M_SCORE_FLOOR
-from smrjax.files import read_object
 from smrjax.method import network
 from smrjax.train import parallel
 from smrjax.train.folder import write_json
@@ -99,7 +99,7 @@ def search_fold(
 
     Raises:
         Interrupted: if it said so; the state of the training is on disk.
-        InputError: if every set diverges.
+        InputError: if every set diverges, or a score of an earlier call is damaged.
     """
     cells, inner = judged.cells, judged.nested[fold]
     n_inner = int(inner.max()) + 1
@@ -131,7 +131,7 @@ def search_fold(
                 shutil.rmtree(target / "checkpoints", ignore_errors=True)
             else:
                 bar.total -= options.epochs
-            scores.append(read_object(target / "score.json", "score")["score"])
+            scores.append(read_kind(target / "score.json", {"score": float})["score"])
         tried.append({"params": one, "scores": scores, "score": float(np.mean(scores))})
     write_json(folder / "search.json", tried)
     # The best set that does not diverge on the larger training part either.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data import CellSet
+from smrjax.errors import InputError
 from smrjax.evaluate import score_report
 from smrjax.files import cell, read_rows
 from smrjax.taxonomy import Taxonomy
@@ -68,8 +69,15 @@ def write_outcome(folder: Path, judged: Judged, fold: int, predicted: np.ndarray
 
 
 def read_predictions(folder: Path, classes: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The names, labels and predicted classes of the test cells of a fold, as `write_outcome` left them behind."""
+    """The names, labels and predicted classes of the test cells of a fold, as `write_outcome` left them behind.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+    """
     place = {code: label for label, code in enumerate(classes)}
     rows = read_rows(folder / "predictions.csv")
-    true, predicted = (np.array([place[row[name]] for row in rows], int) for name in ("true", "predicted"))
-    return [row["path"] for row in rows], true, predicted
+    try:
+        true, predicted = (np.array([place[row[name]] for row in rows], int) for name in ("true", "predicted"))
+        return [row["path"] for row in rows], true, predicted
+    except KeyError as error:
+        raise InputError(f"{folder / 'predictions.csv'}: is damaged ({error}); train the fold again") from None

@@ -6,9 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.fold_files import read_result
 from smrjax.curves import Curve
 from smrjax.data import CellSet
-from smrjax.files import read_object
 from smrjax.report import (
     Readout,
     confusion_figure,
@@ -19,6 +19,7 @@ from smrjax.report import (
     true_maturity_figure,
 )
 from smrjax.taxonomy import Taxonomy
+from smrjax.train.fold_arrays import need, read_curves, read_embeddings
 
 #: What a readout is called in a picture.
 TITLES = {"own": "the method's own curve", "line": "line fitted afterwards", "bezier": "Bézier fitted afterwards"}
@@ -37,15 +38,15 @@ def draw_pictures(
     """
     out = folder / "pictures"
     out.mkdir(exist_ok=True)
-    tests = [_test_part(folder / f"fold_{fold}") for fold in folds]
-    rows, labels, predicted = (np.concatenate([test[k] for test in tests]) for k in ("rows", "labels", "predicted"))
     n = len(taxonomy.classes)
+    tests = [_test_part(folder / f"fold_{fold}", n) for fold in folds]
+    rows, labels, predicted = (np.concatenate([test[k] for test in tests]) for k in ("rows", "labels", "predicted"))
     lineages = {line.name: [taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages}
     look: dict[str, Any] = {"class_names": taxonomy.titles, "colours": taxonomy.colours, "lineages": lineages}
     counts = np.zeros((n, n), int)
     np.add.at(counts, (labels, predicted), 1)
-    results = {fold: read_object(folder / f"fold_{fold}" / "result.json", "history") for fold in folds}
-    history = [{"fold": fold} | row for fold, result in results.items() for row in result["history"]]
+    results = {fold: read_result(folder / f"fold_{fold}") for fold in folds}
+    history = [{"fold": fold} | row for fold, result in results.items() for row in result.get("history", ())]
     drawn = [
         contact_sheet(
             out / "cells.png",
@@ -62,7 +63,10 @@ def draw_pictures(
     if not ordered:
         return drawn
 
-    fitted = [_arrays(folder / f"fold_{fold}" / "curves.npz") for fold in folds]
+    stages = {name: len(members) for name, members in ordered.items()}
+    fitted = [read_curves(folder / f"fold_{fold}", stages, tests[0]["place"].shape[1]) for fold in folds]
+    for fold, one in zip(folds, fitted, strict=True):
+        need(folder / f"fold_{fold}" / "curves.npz", one, *(f"control_{name}" for name in ordered))
     stored = fitted[0]
     curves = {name: Curve(jnp.asarray(stored[f"control_{name}"])) for name in ordered}
     drawn.append(
@@ -121,19 +125,15 @@ def draw_pictures(
     return drawn
 
 
-def _test_part(fold: Path) -> dict[str, np.ndarray]:
+def _test_part(fold: Path, classes: int) -> dict[str, np.ndarray]:
     """Arrays of the test cells of a fold: rows, labels, predicted, place; by readout raw t and distance to target."""
-    arrays = _arrays(fold / "embeddings.npz")
+    arrays = read_embeddings(fold, classes)
+    need(fold / "embeddings.npz", arrays, "part")
     test = arrays["part"] == 2
     found = {name: array[test] for name, array in arrays.items()}
     found["rows"] = np.flatnonzero(test)
     found.setdefault("place", found["embeddings"])
     return found
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _nearest(

@@ -156,7 +156,9 @@ def predict(
                 for number, (reasons, answers) in enumerate(portions, start=done):
                     some = pictures[number * rows : number * rows + len(reasons)]
                     write_part(part_path(folder, number), to_table(some, reasons, answers, model.taxonomy))
-        join_parts([part_path(folder, number) for number in range(done_parts(folder))], folder / "predictions")
+        parts = [part_path(folder, number) for number in range(done_parts(folder))]
+        images = [len(pictures[number * rows :][:rows]) for number in range(len(parts))]
+        join_parts(parts, folder / "predictions", images=images)
     return len(left) / (time.perf_counter() - start) if left else None
 
 

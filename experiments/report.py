@@ -1,8 +1,8 @@
 """Finished runs as one HTML page: ``python -m experiments.report RUN [RUN ...] --out report.html``."""
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -78,7 +78,7 @@ def report(options: Options) -> Path:
     differences = paired_differences(runs, baseline)
     pictured = next((run for run in detailed if run.folds[0].embeddings), detailed[0])
     with ExitStack() as stack:
-        out = options.figures or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        out = options.figures or stack.enter_context(_passing())
         sections = [
             overview(runs, baseline, images, out),
             comparison(runs, baseline, differences, out),
@@ -127,13 +127,25 @@ def _choose(options: Options) -> tuple[list[Run], Run]:
     return runs, baseline
 
 
+@contextmanager
+def _passing() -> Iterator[Path]:
+    """A folder for figures that are in the page alone."""
+    try:
+        folder = tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise InputError(f"no temporary folder can be made ({error.strerror}); make room, or give --figures") from None
+    with folder as name:
+        yield Path(name)
+
+
 def _write(path: Path, content: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {path}: cannot be written ({error.strerror}); choose another place") from None
     with atomic(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        # Options of a run may name files whose names are not UTF-8.
+        temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -64,4 +64,9 @@ def _read(run: Run) -> Images:
             else f"the data in {options.data} have changed since the run."
         )
         return Images(None, reason)
+    for fold in run.folds:
+        if fold.embeddings and len(fold.embeddings["labels"]) != len(cells):
+            raise InputError(
+                f"{fold.folder / 'embeddings.npz'}: is not of the {len(cells)} cells of the run; bring it back"
+            )
     return Images(cells)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.kinds import read_kind
 from experiments.predict_work import identity_of_members
-from experiments.report_folds import Fold
+from experiments.report_folds import Fold, measured
 from experiments.report_runs import Run
 from smrjax.errors import InputError
-from smrjax.files import read_object, read_rows
+from smrjax.files import read_rows
 from smrjax.predict.members import load_member
 from smrjax.predict.reader import Reader
 from smrjax.predict.run import open_run
@@ -21,6 +22,12 @@ from smrjax.taxonomy.stored import from_json
 
 #: Of every readable cell, true or false.
 FLAGS = ("borderline", "off_curve", "unfamiliar")
+#: Of summary.json.
+SUMMARY = {
+    "run": {"folder": Path, "digest": str, "folds": [int], "decision?": str},
+    **{"labels": dict, "images": int, "unreadable": int},
+    "options?": {"stain?": str, "borderline?": float},
+}
 
 #: Folder of a run and numbers of its folds -> what its members are known by, and their readers by fold.
 Opened = Callable[[Path, tuple[int, ...]], tuple[str, dict[int, Reader]]]
@@ -127,11 +134,8 @@ def read_predictions(folders: Sequence[Path], runs: Sequence[Run]) -> list[Predi
 
 def _made_by(folder: Path, about: dict[str, Any], runs: Sequence[Run], opened: Opened) -> tuple[Run, dict[int, Reader]]:
     """The run that predicted, by its content and not by its path: runs are moved, trained again, and exported."""
-    try:
-        asked = about["run"]
-        place, digest, folds = Path(asked["folder"]), str(asked["digest"]), tuple(map(int, asked["folds"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / 'summary.json'}: {error} is missing or damaged; predict again") from None
+    asked = about["run"]
+    place, digest, folds = Path(asked["folder"]), asked["digest"], tuple(asked["folds"])
     at_place = [run.folder.resolve() == place.resolve() for run in runs]
     refused: InputError | None = None
     # The run of that path first: of several copies, it is the one that is meant.
@@ -159,16 +163,19 @@ def _made_by(folder: Path, about: dict[str, Any], runs: Sequence[Run], opened: O
 
 
 def _read(folder: Path, title: str, runs: Sequence[Run], opened: Opened) -> Predicted:
-    about = read_object(folder / "summary.json")
+    about = read_kind(folder / "summary.json", SUMMARY)
     run, readers = _made_by(folder, about, runs, opened)
     path = folder / "predictions.csv"
     try:
         known = from_json(about["labels"])
+    except InputError as error:
+        raise InputError(f"{folder / 'summary.json'}: {error}") from None
+    try:
         labels, own = ({code: i for i, code in enumerate(of.classes)} for of in (known, run.taxonomy))
         rows = [row for row in read_rows(path) if row["predicted"]]
 
         def numbers(name: str) -> np.ndarray:
-            return np.array([float(row[name]) if row[name] else np.nan for row in rows], np.float64)
+            return np.array([measured(row[name]) if row[name] else np.nan for row in rows], np.float64)
 
         def names(name: str) -> np.ndarray:
             return np.array([row[name] for row in rows], object)

@@ -8,15 +8,37 @@ from typing import Any
 
 import numpy as np
 
+from experiments.duplicates import Counts
+from experiments.fold_files import read_result
+from experiments.kinds import read_kind
 from experiments.report_folds import Fold, read_fold
 from experiments.titles import NAMES
-from smrjax.errors import InputError
-from smrjax.files import read_object
+from smrjax.errors import InputError, one_line
 from smrjax.taxonomy import BUNDLED, Taxonomy, for_classes, load_taxonomy, parse_lineages
 from smrjax.taxonomy.stored import read_taxonomy
 
 #: Data sets whose fold 0 is the split that they were published with.
 OFFICIAL = ("bloodmnist", "pcam")
+
+#: What the report looks at of config.json, run.json and summary.json, of a run or of a set of runs.
+_COUNTS = dict.fromkeys(Counts.__annotations__, int)
+CONFIG = {
+    "data?": {"data?": Path, "image_size?": int, "folds?": int, "taxonomy?": (Path, None), "lineages?": [str]},
+    **{f"{name}?": dict for name in ("train", "smr", "encoder", "run")},
+}
+ABOUT = {
+    **{"command?": Path, "cells?": str, "duplicates?": (_COUNTS, None)},
+    "severity?": {"matrix?": ([[float]], None)},
+}
+SUMMARY = {
+    "title?": str,
+    "versions?": ({str: str}, None),
+    "device?": ({"kind": str, "count": int, "processes": int}, None),
+    "git?": ({"commit": str, "changed": bool}, None),
+    "data?": {"name?": str},
+    "methods?": {str: {"group": str, "title": str}},
+    "rows?": {str: {"encoder": str, "init": str}},
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,7 @@ class Run:
     @property
     def data(self) -> str:
         """Name of the data set or of its folder."""
-        return str(self.config.get("data", {}).get("data", "unknown"))
+        return one_line(self.config.get("data", {}).get("data", "unknown"))
 
     @property
     def official(self) -> bool:
@@ -164,41 +186,29 @@ def _read(folder: Path) -> Run:
     )
     if home is None:
         raise InputError(f"{folder}: config.json is missing; give the whole folder of a run")
-    config, about = _read_blocks(home / "config.json"), _read_blocks(home / "run.json", "severity")
-    summary = read_object(folder / "summary.json") if (folder / "summary.json").exists() else {}
-    title, finished = str(summary.get("title", folder.resolve().name)), bool(summary)
+    config, about = read_kind(home / "config.json", CONFIG), read_kind(home / "run.json", ABOUT)
+    summary = _read_summary(folder)
+    title, finished = summary.get("title", one_line(folder.resolve().name)), bool(summary)
     if home != folder:
         title, finished = _in_set(home, folder.resolve().relative_to(home.resolve()).as_posix())
-    results = [(path, _read_result(path / "result.json")) for path in _fold_folders(folder)]
+    results = [(path, read_result(path)) for path in _fold_folders(folder)]
     classes = tuple(results[0][1]["scores"]["per_class"])
-    folds = tuple(read_fold(path, result, classes) for path, result in results)
-    return Run(folder, title, title, config, about, summary, _taxonomy(folder, config, classes), folds, finished)
+    matrix = about.get("severity", {}).get("matrix")
+    if matrix is not None and {len(classes)} != {len(matrix), *map(len, matrix)}:
+        raise InputError(f"{home / 'run.json'}: its severities are not of {len(classes)} classes; bring it back")
+    taxonomy = _taxonomy(folder, config, classes)
+    folds = tuple(read_fold(path, result, taxonomy) for path, result in results)
+    return Run(folder, title, title, config, about, summary, taxonomy, folds, finished)
 
 
-def _read_blocks(path: Path, *names: str) -> dict[str, Any]:
-    """An object whose values of these names, or all, are objects wherever the report looks into them."""
-    found = read_object(path)
-    for name in names or ("data", "train", "smr", "encoder", "run"):
-        if not isinstance(found.get(name, {}), dict):
-            raise InputError(f"{path}: {name!r} is no block of options; it is damaged, or of another version")
-    return found
-
-
-def _read_result(path: Path) -> dict[str, Any]:
-    result = read_object(path, "scores")
-    scores, history = result["scores"], result.get("history", [])
-    each = scores.get("per_class") if isinstance(scores, dict) else None
-    if not isinstance(each, dict) or not each or not all(isinstance(one, dict) for one in each.values()):
-        raise InputError(f"{path}: scores of classes are missing; it is damaged, or of another version")
-    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-        raise InputError(f"{path}: the history is no list of epochs; it is damaged, or of another version")
-    return result
+def _read_summary(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    return read_kind(path, SUMMARY) if path.exists() else {}
 
 
 def _in_set(home: Path, name: str) -> tuple[str, bool]:
     """Title of a part of a set, and whether it is finished, from the set's summary if there is one."""
-    path = home / "summary.json"
-    summary = read_object(path) if path.exists() else {}
+    summary = _read_summary(home)
     if name in summary.get("methods", {}):
         one = summary["methods"][name]
         group = NAMES.get(one["group"], one["group"])
@@ -228,4 +238,4 @@ def _taxonomy(folder: Path, config: dict[str, Any], classes: tuple[str, ...]) ->
 def _at(scores: Any, path: Sequence[str]) -> float | None:
     for name in path:
         scores = scores.get(name) if isinstance(scores, dict) else None
-    return float(scores) if isinstance(scores, (int, float)) and np.isfinite(scores) else None
+    return None if scores is None else float(scores)

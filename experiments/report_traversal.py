@@ -147,10 +147,7 @@ def placed(cells: Predicted) -> list[Placed]:
 
 
 def _decode(paths: Sequence[str], run: Run) -> np.ndarray | None:
-    from smrjax.data.decode import decode
+    from smrjax.data.reading import read_images
 
-    size = int(run.config["data"]["image_size"])
-    try:
-        return np.stack([decode(Path(path).read_bytes(), size) for path in paths])
-    except OSError:
-        return None
+    (images, reasons), *_ = read_images(paths, size=run.config["data"]["image_size"], batch=len(paths))
+    return None if any(reasons) else images

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from experiments.explanation_pages import page, pages_of
+from experiments.fold_files import read_probabilities
 from experiments.outcome import read_predictions
 from experiments.strategies_options import Config, Row
 from experiments.strategies_work import Work, fold_numbers, model_of, parts_of
@@ -30,7 +29,7 @@ def explain_row(config: Config, work: Work, folder: Path, row: Row, title: str) 
     place = folder / row.folder / f"fold_{fold}"
     _, asked = parts_of(work, fold)
     _, labels, found = read_predictions(place, cells.classes)
-    chances = np.load(place / "probabilities.npy")
+    chances = read_probabilities(place, len(labels), len(cells.classes))
     trained = read_best(place / "checkpoints")
     variables = {"params": trained["params"]["encoder"], "batch_stats": trained["batch_stats"]}
     model = model_of(config, row.encoder, work.channels[fold])

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from experiments.kinds import LARGEST, read_kind
 from experiments.strategies_options import RecipeOptions
 from experiments.views import VIEWS
 from smrjax.data import CellSet
 from smrjax.data.augment import dihedral
 from smrjax.data.resized_crop import resized_crop
 from smrjax.data.sampling import balanced_batches, shuffled_batches
-from smrjax.files import read_object
+from smrjax.errors import InputError
 from smrjax.method import logits, network
 from smrjax.train import parallel
 from smrjax.train.folder import write_json
@@ -117,7 +118,21 @@ def find_rate(
         if found.warning:
             tqdm.write(f"{folder}: {found.warning}")
         write_json(path, asdict(found))
-    return float(read_object(path, "suggestion")["suggestion"])
+    return float(read_rates(path)["suggestion"])
+
+
+def read_rates(path: Path) -> dict[str, Any]:
+    """What a range test left behind: ``rates``, ``losses`` and ``smoothed`` ones of every step, and the ``suggestion``.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    steps = ("rates", "losses", "smoothed")
+    found: dict[str, Any] = read_kind(path, dict.fromkeys(steps, [float]) | {"suggestion": float})
+    alike = {len(found[name]) for name in steps}
+    if 0 in alike or len(alike) > 1 or min(*found["rates"], found["suggestion"]) < 1 / LARGEST:
+        raise InputError(f"{path}: its learning rates are not positive, one for each loss; take it away to test anew")
+    return {name: found[name] for name in (*steps, "suggestion")}
 
 
 def fit(

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from experiments.fold_files import read_result
+from experiments.kinds import check_kind
 from experiments.outcome import read_predictions
 from experiments.provenance import origin
 from experiments.strategies_explain import explain_row
 from experiments.strategies_options import Config, Row
+from experiments.strategies_recipe import read_rates
 from experiments.strategies_run import failed, pretraining_folder, row_done, stages_of
 from experiments.strategies_work import Work, fold_numbers, parts_of
 from experiments.titles import NAMES
@@ -21,6 +24,9 @@ from smrjax.report import classwise_table, confusion_figure, learning_figure, lr
 from smrjax.train.folder import atomic, read_json, write_json
 
 SCORES = ("precision", "recall", "f1")
+_EPOCH = {"epoch": int} | dict.fromkeys(
+    ("loss", "validation_loss", "accuracy", "validation_accuracy", "macro_f1", "learning_rate"), float
+)
 DEVIATION = "±: sample deviation over the folds, in the last row and in tables of rows that of the folds' own means."
 
 
@@ -67,7 +73,8 @@ def title_of(encoder: str) -> str:
 
 
 def _result(folder: Path, row: Row, fold: int) -> dict[str, Any]:
-    return read_json(folder / row.folder / f"fold_{fold}" / "result.json")
+    place = folder / row.folder / f"fold_{fold}"
+    return check_kind(place / "result.json", read_result(place), {"history": [_EPOCH]})
 
 
 def _curves(fold: int, epoch: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +142,7 @@ def write_row(config: Config, work: Work, folder: Path, row: Row) -> None:
 
 
 def _draw_rates(place: Path, title: str) -> Path:
-    seen = read_json(place / "lr.json")
-    kept = {name: seen[name] for name in ("rates", "losses", "smoothed", "suggestion")}
-    return lr_range_figure(place / "lr.png", **kept, title=title)
+    return lr_range_figure(place / "lr.png", **read_rates(place / "lr.json"), title=title)
 
 
 def _protocol(config: Config, work: Work) -> str:

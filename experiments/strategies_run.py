@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from experiments.kinds import read_kind
 from experiments.outcome import write_outcome
 from experiments.prepare import first_variables
 from experiments.runs import digest_of
@@ -100,7 +101,7 @@ def row_done(config: Config, work: Work, folder: Path, row: Row) -> bool:
 def failed(folder: Path, row: Row) -> str:
     """Why a row was given up; empty if it was not."""
     path = folder / row.folder / "failed.json"
-    return read_object(path, "reason")["reason"] if path.exists() else ""
+    return read_kind(path, {"reason": str})["reason"] if path.exists() else ""
 
 
 def row_ended(config: Config, work: Work, folder: Path, row: Row) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.checks import check_explained
 from experiments.duplicates import Repeated, nested_sides_of
+from experiments.kinds import read_kind
 from experiments.outcome import Judged
 from experiments.prepare import (
     check_decision,
@@ -30,13 +31,20 @@ from smrjax.data.folds import make_folds, nested_folds, split
 from smrjax.encoders import ENCODERS, Channels
 from smrjax.errors import InputError
 from smrjax.explain import map_sizes
-from smrjax.train.folder import read_json
 from smrjax.train.step import AXIS
 
 #: Rows to train on, and rows that say which epoch is the best.
 Split = tuple[np.ndarray, np.ndarray]
 #: Of what is not tested, one part in so many says which epoch is the best (BM, section 2.2: 64, 16 and 20 %).
 PARTS = 5
+
+
+#: What `Work.stored` puts into run.json, where older runs lack some of it.
+_STORED = {
+    "rows?": [{"encoder": str, "begin": str, "sets": [str]}],
+    "left_out?": {str: str},
+    **dict.fromkeys(("channels?", "fold_channels?"), {str: [[float]]}),
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,21 @@ class Work:
         }
 
 
+def read_stored(folder: Path) -> dict[str, Any]:
+    """What a resume takes from run.json of a run's folder.
+
+    Raises:
+        InputError: if it is missing or damaged.
+    """
+    path = folder / "run.json"
+    found: dict[str, Any] = read_kind(path, _STORED)
+    of_folds = found.get("fold_channels", {})
+    colours = [*found.get("channels", {}).values(), *of_folds.values()]
+    if not all(name.isdecimal() for name in of_folds) or any([len(x) for x in both] != [3, 3] for both in colours):
+        raise InputError(f"{path}: its colours are not those of sets and folds; it is damaged, or of another version")
+    return found
+
+
 def ready(config: Config) -> Work:
     """Read the cells and the sets to pre-train on, split them, and make sure that every row can be trained.
 
@@ -91,7 +114,7 @@ def ready(config: Config) -> Work:
         InputError: for anything that does not fit.
     """
     data, recipe = config.data, config.recipe
-    run = read_json(Path(config.run.resume) / "run.json") if config.run.resume else {}
+    run = read_stored(Path(config.run.resume)) if config.run.resume else {}
     known, of_folds = (
         {name: Channels(*map(tuple, both)) for name, both in run.get(name_of, {}).items()}
         for name_of in ("channels", "fold_channels")

@@ -4,10 +4,11 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from experiments.fold_files import read_result
 from experiments.provenance import origin
 from smrjax.data import CellSet
 from smrjax.evaluate.statistics import interval
-from smrjax.files import read_object
+from smrjax.files import read_object, read_rows
 from smrjax.train.folder import atomic, read_json, write_json
 
 
@@ -16,9 +17,12 @@ def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title
 
     Returns:
         The content of summary.json.
+
+    Raises:
+        InputError: if a file of a fold is damaged.
     """
     run = read_object(folder / "run.json", "command", "severity")
-    results = [read_object(folder / f"fold_{fold}" / "result.json", "scores") for fold in folds]
+    results = [read_result(folder / f"fold_{fold}") for fold in folds]
     flat = [_flatten(result["scores"]) for result in results]
     # A score that a fold leaves undefined (the precision of a class never named) is None there and counts elsewhere.
     names = [n for n in dict.fromkeys(n for scores in flat for n in scores) if any(_defined(s.get(n)) for s in flat)]
@@ -56,7 +60,9 @@ def _merge_predictions(folder: Path, folds: tuple[int, ...]) -> None:
     with atomic(folder / "predictions.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as out:
         writer: Any = None
         for fold in folds:
-            with open(folder / f"fold_{fold}" / "predictions.csv", newline="", encoding="utf-8") as one:
+            path = folder / f"fold_{fold}" / "predictions.csv"
+            read_rows(path)  # says what is wrong with it
+            with open(path, newline="", encoding="utf-8") as one:
                 reader = csv.DictReader(one)
                 if writer is None:
                     writer = csv.DictWriter(out, ["fold", *(reader.fieldnames or [])], lineterminator="\n")

@@ -19,13 +19,14 @@ from experiments import guides, smr, strategies_options
 from experiments.checks import check_least
 from experiments.cluster import connected, local
 from experiments.config import block, parse, to_json
-from experiments.guides_report import table_of_methods
+from experiments.guides_report import SUMMARY, table_of_methods
+from experiments.kinds import read_kind
 from experiments.runtime import leave, stop_flag
 from experiments.sweep_rows import SWEEPS
-from experiments.sweep_tasks import Task, from_json, left_of
+from experiments.sweep_tasks import STORED, Task, from_json, left_of
 from experiments.sweep_tasks import to_json as tasks_to_json
 from smrjax.errors import InputError
-from smrjax.train.folder import locked, read_json, write_json
+from smrjax.train.folder import locked, write_json
 from smrjax.train.loop import Interrupted
 
 
@@ -204,11 +205,19 @@ def stored_tasks(home: Path, name: str) -> list[Task]:
     """The tasks that `keep` wrote.
 
     Raises:
-        InputError: if they are not there, or of another sweep.
+        InputError: if they are not there, damaged, or of another sweep.
     """
-    about = read_json(home / "sweep.json")
+    about = read_kind(home / "sweep.json", {"sweep": str, "tasks": [STORED]})
     if about["sweep"] != name:
         raise InputError(f"{home}: is a sweep of {about['sweep']}; say python -m experiments.sweep {about['sweep']}")
+    before: set[str] = set()
+    for one in about["tasks"]:
+        # What waits for a task that is not there, or for itself, would wait for ever.
+        if one["experiment"] != SWEEPS[name].experiment or not before.issuperset(one["after"]):
+            raise InputError(f"{home / 'sweep.json'}: {one['name']!r} is no task of this sweep; bring the file back")
+        before.add(one["name"])
+    if not before:
+        raise InputError(f"{home / 'sweep.json'}: holds no task; bring the file back")
     return from_json(about["tasks"], home)
 
 
@@ -232,7 +241,7 @@ def closing(home: Path, tasks: list[Task]) -> str:
         return f"{(tables.parent / 'report.md').read_text(encoding='utf-8')}\n{report}"
     if not summed:
         return "no row is summed up yet"
-    summaries = {row: read_json(path) for row, path in summed.items()}
+    summaries = {row: read_kind(path, SUMMARY) for row, path in summed.items()}
     baseline = "tml" if "tml" in summaries else next(iter(summaries))
     table = table_of_methods(summaries, baseline=baseline)
     against = f"in brackets: less {summaries[baseline]['title']}, with the 95 % interval over folds"

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import from_json
+from experiments.config import read_config
 from experiments.crossval import learner_of, train_fold, write_lasting
 from experiments.guides import Config, baseline, begin_one, check, lay_out, of_variant, resolved, run_one, variants
 from experiments.prepare import Prepared, prepare
 from experiments.runs import check_same, identity_of, open_run, severity_of
 from experiments.sweep_tasks import Task, of_run, set_up
 from smrjax.errors import InputError
-from smrjax.train.folder import read_json, write_json
+from smrjax.train.folder import write_json
 from smrjax.train.learner import Learner
 
 
@@ -56,7 +56,7 @@ def begin(config: Config, rows: Mapping[str, dict[str, Any]], out: Path, command
 def do(task: Task, should_stop: Callable[[], bool]) -> int:
     """Train a fold, or sum up a run; returns the steps that were done before."""
     folder = Path(task.folder)
-    config = from_json(Config, read_json(folder / "config.json"))
+    config = read_config(Config, folder, {})
     set_up(config.train.devices, config)
     prepared, places, learner = _equipped(config, task.row)
     check_same(folder, identity_of(prepared, guides=np.array(list(places.values()))))

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.config import from_json
+from experiments.config import read_config
 from experiments.crossval import cross_validate, learner_of, train_fold, write_lasting
 from experiments.prepare import Prepared, prepare
 from experiments.runs import check_same, identity_of, open_run, severity_of
 from experiments.smr import Config, method_of, resolved, title
 from experiments.sweep_tasks import Task, of_run, set_up
-from smrjax.train.folder import read_json
 from smrjax.train.learner import Learner
 
 
@@ -47,7 +46,7 @@ def begin(config: Config, rows: Mapping[str, dict[str, Any]], out: Path, command
 def do(task: Task, should_stop: Callable[[], bool]) -> int:
     """Train a fold, or sum up a run; returns the steps that were done before."""
     folder = Path(task.folder)
-    config = from_json(Config, read_json(folder / "config.json"))
+    config = read_config(Config, folder, {})
     set_up(config.train.devices, config)
     prepared, learner = _equipped(config)
     # What this worker reads is to be what the run began with.

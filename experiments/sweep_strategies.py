@@ -8,15 +8,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments.config import from_json
+from experiments.config import read_config
 from experiments.runs import check_same, open_run
 from experiments.strategies_options import Config, Row, check, resolved
 from experiments.strategies_report import write_report
 from experiments.strategies_run import pretrain, pretraining_folder, run_fold, stages_of, start_row
-from experiments.strategies_work import Work, fold_numbers, ready
+from experiments.strategies_work import Work, fold_numbers, read_stored, ready
 from experiments.sweep_tasks import Task, set_up
 from smrjax.errors import InputError
-from smrjax.train.folder import locked, read_json, write_json
+from smrjax.train.folder import locked, write_json
 from smrjax.train.loop import Diverged
 
 NAME = "table4"
@@ -78,7 +78,7 @@ def tasks_of(folder: Path, rows: tuple[Row, ...], folds: tuple[int, ...]) -> lis
 def do(task: Task, should_stop: Callable[[], bool]) -> int:
     """One task; returns the steps that were done before."""
     folder = Path(task.folder)
-    config = from_json(Config, read_json(folder / "config.json"))
+    config = read_config(Config, folder, {})
     set_up(config.recipe.devices, config)
     if not task.row:
         whole = replace(config, run=replace(config.run, resume=task.folder))
@@ -111,7 +111,7 @@ def do(task: Task, should_stop: Callable[[], bool]) -> int:
 
 
 def _stored(folder: Path) -> list[Row]:
-    return [Row(one["encoder"], one["begin"], tuple(one["sets"])) for one in read_json(folder / "run.json")["rows"]]
+    return [Row(one["encoder"], one["begin"], tuple(one["sets"])) for one in read_stored(folder)["rows"]]
 
 
 @functools.lru_cache(maxsize=1)

@@ -73,6 +73,12 @@ def of_run(experiment: str, row: str, run: Path, folds: Iterable[int], *, part: 
     return [*trained, summary]
 
 
+#: Of sweep.json, a task.
+STORED = dict.fromkeys(("name", "experiment", "row"), str) | {
+    **{"folder": Path, "result": Path, "fold": (int, None), "after": [str], "anyway": bool}
+}
+
+
 def to_json(tasks: Iterable[Task], home: Path) -> list[dict[str, Any]]:
     """Tasks as sweep.json has them: with paths within the sweep's folder, which may be moved."""
     return [
@@ -82,10 +88,11 @@ def to_json(tasks: Iterable[Task], home: Path) -> list[dict[str, Any]]:
 
 
 def from_json(stored: list[dict[str, Any]], home: Path) -> list[Task]:
-    """The inverse of `to_json`."""
+    """The inverse of `to_json`, of tasks of the kind `STORED`."""
+    known = [{name: one[name] for name in STORED} for one in stored]
     return [
         Task(**one | {place: str(home / one[place]) for place in ("folder", "result")} | {"after": tuple(one["after"])})
-        for one in stored
+        for one in known
     ]
 
 

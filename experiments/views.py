@@ -16,6 +16,7 @@ from smrjax.data import CellSet
 from smrjax.data.augment import dihedral
 from smrjax.data.cache import cache_root, check_space
 from smrjax.data.sampling import eval_batches
+from smrjax.files import beside
 
 #: Flips and quarter turns of a square.
 VIEWS = 8
@@ -95,8 +96,8 @@ def _write_features(path: Path, cells: CellSet, model: Any, variables: Any, stag
     pixels = jax.ShapeDtypeStruct((batch, *cells.images.shape[1:]), np.uint8)
     shape = (len(cells), *jax.eval_shape(features_of, variables, pixels).shape[1:])
     check_space(path.parent, 2 * int(np.prod(shape)))
-    # A name of its own for each process: two may work on the same features, and the later one wins.
-    temporary = path.with_suffix(f".{os.getpid()}")
+    # Two processes may work on the same features, and the later one wins.
+    temporary = beside(path)
     try:
         stored = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         with tqdm(total=len(cells), unit=" cells", desc="frozen stages", dynamic_ncols=True, leave=False) as bar:

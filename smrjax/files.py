@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import secrets
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -39,10 +40,18 @@ def read_text(path: str | Path) -> str:
         return file.read()
 
 
+def beside(path: Path) -> Path:
+    """A name beside a path for what is not yet whole, with ``.part`` and the path's suffix: unlike all others.
+
+    Processes of several hosts may write into one folder, where their numbers do not tell them apart.
+    """
+    return path.with_name(f".{path.stem}-{secrets.token_hex(4)}.part{path.suffix}")
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place at the end, whole or not at all."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}.part{path.suffix}")
+    temporary = beside(path)
     try:
         # Opened rather than made by mkstemp, whose files only their owner can read: results are for the whole group.
         temporary.open("wb").close()

@@ -1,7 +1,10 @@
 """Files as accidents and malice leave them: bytes that changed, and values that are not what they should be."""
 
+import csv
+import io
 import json
 
+import numpy as np
 from hypothesis import strategies as st
 
 #: What is put into files of words: marks of encodings, ends, numbers beyond all sizes, nesting without end.
@@ -91,3 +94,58 @@ def changed_json(draw, content):
         else:
             holder[key] = draw(VALUES)
     return json.dumps(content).encode()
+
+
+#: What is put into a table in the place of a number, a name or a word.
+CELLS = st.sampled_from(
+    ["", "nan", "inf", "-inf", "1e300", "1e999", "-3", "0", "2", "true", "\0", "/dev/zero", "=1", "x" * 3000, "9" * 400]
+) | st.text(max_size=4)
+
+
+@st.composite
+def changed_table(draw, data):
+    """The bytes of a table in CSV of which one to three cells are others."""
+    rows = list(csv.reader(io.StringIO(data.decode())))
+    for _ in range(draw(st.integers(1, 3))):
+        row = draw(st.sampled_from(rows))
+        row[draw(st.integers(0, len(row) - 1))] = draw(CELLS)
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)
+    return out.getvalue().encode("utf-8", "replace")
+
+
+#: Arrays of another type, where these are of numbers.
+TYPES = (str, bool, int, float, complex, np.float16)
+#: Arrays of another form.
+FORMS = (
+    *(lambda x: x[:0], lambda x: x[:-1], lambda x: x[:1], lambda x: np.concatenate([x, x])),
+    *(lambda x: x[None], lambda x: x.reshape(-1), lambda x: x.T, lambda x: x.reshape(-1)[0]),
+)
+NUMBERS = [-1, 0, 1, 3, 100]
+
+
+@st.composite
+def changed_arrays(draw, data):
+    """The bytes of an archive of arrays, one or two of which are gone, or hold other numbers, types or forms."""
+    with np.load(io.BytesIO(data)) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    for _ in range(draw(st.integers(1, 2))):
+        name = draw(st.sampled_from(sorted(arrays)))
+        x, way = arrays[name], draw(st.sampled_from(["gone", "number", "number", "type", "form"]))
+        if way == "gone" and len(arrays) > 1:
+            del arrays[name]
+        elif way == "number" and x.size and x.dtype.kind in "if":
+            odd = [np.nan, np.inf, -np.inf, 1e300, 1e30, 1e-300] if x.dtype.kind == "f" else []
+            x = x.copy()
+            x.reshape(-1)[slice(None) if draw(st.booleans()) else draw(st.integers(0, x.size - 1))] = draw(
+                st.sampled_from(NUMBERS + odd)
+            )
+            arrays[name] = x
+        elif way == "type" and x.dtype.kind in "if":
+            with np.errstate(all="ignore"):
+                arrays[name] = np.nan_to_num(x).astype(draw(st.sampled_from(TYPES)))
+        elif way == "form" and x.ndim and x.size:
+            arrays[name] = draw(st.sampled_from(FORMS))(x)
+    out = io.BytesIO()
+    np.savez(out, **arrays)
+    return out.getvalue()

@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smrjax.errors import InputError
-from smrjax.files import MAX_TEXT, cell, read_arrays, read_flat, read_json, read_object, read_rows
+from smrjax.files import (
+    MAX_TEXT,
+    atomic,
+    beside,
+    cell,
+    read_arrays,
+    read_flat,
+    read_json,
+    read_object,
+    read_rows,
+    take_away_parts,
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -35,6 +46,23 @@ def test_damaged_tables(tmp_path, text):
     (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="t.csv: is damaged"):
         read_rows(tmp_path / "t.csv")
+
+
+def test_processes_of_several_hosts_do_not_share_a_temporary_name(tmp_path, monkeypatch):
+    """Whatever their numbers are; and what a killed one left is found."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    path = tmp_path / "fold_0" / "result.v1.json"
+    path.parent.mkdir()
+    with atomic(path) as one, atomic(path) as other:
+        assert one != other and {one.suffix, other.suffix} == {".json"}
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert list(path.parent.iterdir()) == [path]
+    for name in ("a.json", "b.npz", "no suffix", ".hidden"):
+        beside(path.with_name(name)).write_text("half")
+    take_away_parts(tmp_path)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_text_without_end_is_not_read(tmp_path):

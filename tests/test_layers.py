@@ -38,7 +38,8 @@ HOMES = {
     "tensorflow_datasets": {"smrjax/data"},
     "h5py": {"smrjax/data"},
     "matplotlib": {"smrjax/report"},
-    "orbax": {"smrjax/train/state.py"},
+    # States, and the barrier at which processes wait.
+    "orbax": {"smrjax/train/state.py", "smrjax/train/processes.py"},
     "jax2onnx": {"smrjax/predict/onnx.py"},
     "onnxruntime": {"smrjax/predict/onnx.py"},
 }

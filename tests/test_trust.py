@@ -277,7 +277,7 @@ def test_formulas_in_names_are_words_in_tables(tmp_path):
     names = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "plain", None]
     table = pyarrow.table({"path": names, "p": pyarrow.array([-1.0] * 6, pyarrow.float32())})
     write_part(tmp_path / "part.parquet", table)
-    join_parts([tmp_path / "part.parquet"], tmp_path / "all")
+    join_parts([tmp_path / "part.parquet"], tmp_path / "all", images=[6])
     with open(tmp_path / "all.csv", newline="") as file:
         rows = list(csv.reader(file))[1:]
     assert [path[:2] for path, _ in rows] == ["'=", "'+", "'-", "'@", "pl", ""]

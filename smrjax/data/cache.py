@@ -22,6 +22,7 @@ from smrjax.data.cellset import CellSet
 from smrjax.data.decode import MAX_BYTES
 from smrjax.data.folder import Record, read_files
 from smrjax.errors import InputError
+from smrjax.files import atomic
 
 FORMAT = 1  # raise it when decoded pixels or files change
 _CHUNK = 256
@@ -102,9 +103,8 @@ def file_hashes(
             hashes.append(digest[:32])
             shown.update()
     memory.parent.mkdir(exist_ok=True)
-    temporary = memory.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(hashes))
-    os.replace(temporary, memory)
+    with atomic(memory) as temporary:
+        temporary.write_text(json.dumps(hashes))
     return hashes
 
 

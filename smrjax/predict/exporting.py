@@ -13,7 +13,7 @@ import numpy as np
 from smrjax.errors import InputError
 from smrjax.evaluate import load_estimator
 from smrjax.evaluate.scores import confusion
-from smrjax.files import read_flat, write_arrays, write_json
+from smrjax.files import beside, read_flat, write_arrays, write_json
 from smrjax.predict.loading import FORMAT, MODEL, digest_of_file
 from smrjax.predict.model import WARNING, Member, Model
 from smrjax.predict.onnx import write_onnx
@@ -117,7 +117,7 @@ def _whole(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that takes its place at the end, whole or not at all."""
     if out.exists() or out.is_symlink():
         raise InputError(f"{out}: there is something there already; choose another --out, or take it away")
-    temporary = out.with_name(f".{out.name}-{os.getpid()}")
+    temporary = beside(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -129,5 +129,8 @@ def _whole(out: Path) -> Iterator[Path]:
         os.rename(temporary, out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error}); nothing is left of it") from None
+    except InputError as error:
+        # By the name that the user gave, for the other one is gone.
+        raise InputError(str(error).replace(str(temporary), str(out))) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -14,7 +14,8 @@ from smrjax.data.augment import dihedral
 from smrjax.encoders import ENCODERS
 from smrjax.errors import InputError
 from smrjax.evaluate.svm import load_svm
-from smrjax.files import read_arrays, read_flat
+from smrjax.files import read_arrays
+from smrjax.predict.checks import check_reader
 from smrjax.predict.loading import MODEL, load_model
 from smrjax.predict.model import Embed, Member, Model, Variables
 from smrjax.predict.reader import Reader, make_reader
@@ -22,6 +23,7 @@ from smrjax.predict.run import FinishedRun, choose_folds, judged_cells, open_run
 from smrjax.predict.stains import read_stain
 from smrjax.taxonomy import Taxonomy
 from smrjax.train import parallel
+from smrjax.train.fold_arrays import need, read_curves, read_embeddings
 from smrjax.train.state import read_best
 from smrjax.train.step import unit
 
@@ -90,19 +92,19 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
     Raises:
         InputError: if a file is missing or damaged.
     """
-    cells = read_arrays(folder / "embeddings.npz")
+    cells = read_embeddings(folder, len(taxonomy.classes))
+    need(folder / "embeddings.npz", cells, "embeddings")
     lines = {line.name: [taxonomy.classes.index(c) for c in line.classes] for line in taxonomy.lineages}
-    curves = {}
-    if (folder / "curves.npz").exists():
-        stored = read_flat(folder / "curves.npz")
-        curves = {name: stored[f"control_{name}"] for name in sorted(lines) if f"control_{name}" in stored}
+    stages = {name: len(members) for name, members in lines.items()}
+    stored = read_curves(folder, stages, cells["place" if "place" in cells else "embeddings"].shape[1])
+    curves = {name: stored[f"control_{name}"] for name in sorted(lines) if f"control_{name}" in stored}
     reducer = {}
     if "place" in cells:
         if not (folder / "reducer.npz").exists():
             raise InputError(f"{folder}: was made before runs kept their reducer; train the run again")
         reducer = read_arrays(folder / "reducer.npz")
     try:
-        return make_reader(
+        reader = make_reader(
             load_svm(folder / "svm"),
             len(taxonomy.classes),
             curves=curves,
@@ -112,8 +114,12 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
             part=cells["part"],
             lineages={name: np.array(labels) for name, labels in lines.items()},
         )
-    except KeyError as error:
-        raise InputError(f"{folder}/embeddings.npz: lacks {error}; the run is of another version") from None
+        check_reader(reader, taxonomy)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        # Some reasons, as those of shapes that cannot be multiplied, come in several lines.
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{folder}: its arrays do not fit together ({reason}); train the fold again") from None
+    return reader
 
 
 def make_parts(run: FinishedRun) -> tuple[Embed, Embed]:

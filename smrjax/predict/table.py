@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.listing import Picture
+from smrjax.errors import DAMAGED, InputError
 from smrjax.files import atomic, cell
 from smrjax.predict.answers import Answers
 from smrjax.predict.model import WARNING
@@ -72,23 +73,49 @@ def to_table(pictures: Sequence[Picture], reasons: Sequence[str], answers: Answe
 
 
 def write_part(path: Path, table: Any) -> None:
-    """Write one table as Parquet, atomically."""
+    """Write one table as Parquet, atomically, with checksums: it may lie there for long before it is read."""
     from pyarrow import parquet
 
     # Files are opened here, and below: pyarrow takes no names that are not UTF-8.
     with atomic(path) as temporary, open(temporary, "wb") as out:
-        parquet.write_table(table, out)
+        parquet.write_table(table, out, write_page_checksum=True)
 
 
-def join_parts(parts: Sequence[Path], stem: Path) -> None:
+def read_part(path: Path) -> Any:
+    """A table that `write_part` wrote.
+
+    Raises:
+        InputError: if the file is damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with open(path, "rb") as file:
+            table = parquet.read_table(file, page_checksum_verification=True)
+        table.validate(full=True)
+        return table.select(table.schema.names)  # which reads the names, too
+    except (OSError, pyarrow.ArrowException, *DAMAGED) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: is damaged ({reason}); take it away, and the same command goes on") from None
+
+
+def join_parts(parts: Sequence[Path], stem: Path, *, images: Sequence[int]) -> None:
     """Write ``stem.parquet`` and ``stem.csv`` from parts in their order, a part in memory at a time.
 
     In CSV, words that spreadsheets would take for formulas have an apostrophe before them, see `smrjax.files.cell`.
+
+    Args:
+        parts: Of `write_part`.
+        stem: Of the files to write.
+        images: How many each part is of.
+
+    Raises:
+        InputError: if a part is damaged, of another table than the first, or of another number of images.
     """
     from pyarrow import csv, parquet
 
-    with open(parts[0], "rb") as first:
-        schema = parquet.read_schema(first)
+    schema = read_part(parts[0]).schema
     with (
         atomic(stem.with_suffix(".parquet")) as columns,
         atomic(stem.with_suffix(".csv")) as rows,
@@ -97,9 +124,10 @@ def join_parts(parts: Sequence[Path], stem: Path) -> None:
         parquet.ParquetWriter(columns_out, schema) as one,
         csv.CSVWriter(rows_out, schema) as other,
     ):
-        for part in parts:
-            with open(part, "rb") as file:
-                table = parquet.read_table(file)
+        for part, count in zip(parts, images, strict=True):
+            table = read_part(part)
+            if table.schema != schema or len(table) != count:
+                raise InputError(f"{part}: is not of these images; take it away, and the same command goes on")
             one.write_table(table)
             other.write_table(_for_spreadsheets(table))
 
@@ -116,9 +144,15 @@ def _for_spreadsheets(table: Any) -> Any:
 
 
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Some columns of a Parquet file, nulls as None or NaN."""
+    """Some columns of a Parquet file, nulls as None or NaN.
+
+    Raises:
+        InputError: if it lacks one of them.
+    """
     from pyarrow import parquet
 
     with open(path, "rb") as file:
         table = parquet.read_table(file, columns=list(names))
+    if missing := sorted(set(names) - set(table.schema.names)):
+        raise InputError(f"{path}: has no column {missing[0]}; predict anew into another --out")
     return {name: table.column(name).to_numpy() for name in names}

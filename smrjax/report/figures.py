@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smrjax.errors import InputError
+from smrjax.files import beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
+    part = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part

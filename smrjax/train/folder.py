@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smrjax.errors import InputError
-from smrjax.files import atomic, read_arrays, read_json, sync, take_away_parts, write_arrays, write_json
+from smrjax.files import atomic, beside, read_arrays, read_json, sync, take_away_parts, write_arrays, write_json
 
 __all__ = [
     "InUse",
@@ -53,7 +53,7 @@ def create_run(folder: Path, files: Mapping[str, Any], *, also: Callable[[Path],
     taken = InputError(
         f"{folder}: there is a run of this name; choose another --name, or go on with it by --resume {folder}"
     )
-    temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
+    temporary = beside(folder)
     try:
         if folder.exists():
             raise taken
@@ -68,6 +68,9 @@ def create_run(folder: Path, files: Mapping[str, Any], *, also: Callable[[Path],
         if folder.exists():
             raise taken from None
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
+    except InputError as error:
+        # By the name that the user gave, for the other one is gone.
+        raise InputError(str(error).replace(str(temporary), str(folder))) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from smrjax.data import CellSet
 from smrjax.data.folds import split
 from smrjax.errors import InputError
 from smrjax.files import read_rows
+from tests.train.disks import no_file_beyond
 
 WORDS = ["--image-size", "16", "--folds", "3", "--method", "tml", "--epochs", "0", "--encoder", "resnet_tiny"]
 
@@ -184,3 +185,25 @@ def test_the_first_pairs_are_named(tmp_path):
     sides = sides_of([split(np.arange(6) // 2, k) for k in range(3)], 6)
     with pytest.raises(InputError, match=r"6 of 6 cells .*\(0.png and 3.png; 1.png and 4.png; …\); .*csv lists them"):
         look_for_duplicates(cells_of(images, "all"), sides, (), cache=tmp_path, strict=True)
+
+
+def test_a_full_disk_leaves_no_list_by_halves(manifest, monkeypatch, tmp_path, capsys):
+    """Of pairs in the cache, and of pairs for the user; what was there before stays."""
+    cells = cells_of(np.concatenate([pictures(4), pictures(4)]), "0" * 64)
+    sides, cache = sides_of([tuple(np.split(np.arange(8), [4, 6]))], 8), tmp_path / "cache"
+    with no_file_beyond(100), pytest.raises(InputError, match="duplicates-.*npz: cannot be written .*File too large"):
+        look_for_duplicates(cells, sides, [0], cache=cache, strict=False)
+    assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
+    with pytest.raises(InputError, match="--strict-split") as said:
+        look_for_duplicates(cells, sides, [0], cache=cache, strict=True)
+    (listed,) = cache.glob("*.csv")
+    before = listed.read_bytes()
+    assert str(listed) in str(said.value) and len(table(listed)) == 4
+    listed.write_text("the list before")
+    with no_file_beyond(100), pytest.raises(InputError, match="duplicates-.*csv: cannot be written .*untouched"):
+        look_for_duplicates(cells, sides, [0], cache=cache, strict=True)
+    assert listed.read_text() == "the list before"
+    assert not list(cache.glob(".*"))
+    with pytest.raises(InputError, match="--strict-split"):
+        look_for_duplicates(cells, sides, [0], cache=cache, strict=True)
+    assert listed.read_bytes() == before

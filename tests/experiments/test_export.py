@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+import smrjax
 from experiments import export, predict, smr
 from experiments.runtime import leave
 from smrjax.data import load
 from smrjax.predict.members import load_member
 from smrjax.predict.run import open_run
+from tests.train.disks import enlarge, no_file_beyond, small_disk
 
 pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
 
@@ -209,3 +211,27 @@ def test_onnx_that_is_not_installed(runs, tmp_path, capsys, monkeypatch):
     words = ["--run", str(runs / "smr" / "frozen"), "--out", str(tmp_path / "out"), "--onnx"]
     assert "pip install 'smrjax[onnx]'" in refused(capsys, export, *words)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing_of_a_model(runs, tmp_path, capsys):
+    """Programs, arrays, model.json: whichever does not fit; and then it is written after all."""
+    out, run = tmp_path / "model", runs / "smr" / "reduced"
+    whole = sorted(path.stat().st_size for path in (runs / "models" / "reduced").rglob("*") if path.is_file())
+    for size in sorted({whole[0] - 1, whole[len(whole) // 2], whole[-1] - 1}):
+        with no_file_beyond(size):
+            said = refused(capsys, export, "--run", str(run), "--out", str(out))
+        assert said.startswith(f"error: {out}") and "File too large" in said
+        assert not list(tmp_path.iterdir())
+    call(export, "--run", str(run), "--out", str(out))
+    assert smrjax.load_model(out).image_size == 16
+
+
+def test_a_disk_that_a_model_does_not_fit_onto(runs, tmp_path, capsys):
+    run = runs / "smr" / "reduced"
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        said = refused(capsys, export, "--run", str(run), "--out", str(disk / "model"))
+        assert said.startswith(f"error: {disk / 'model'}") and "No space left" in said
+        assert not list(disk.iterdir())
+        enlarge(disk, "64m")
+        call(export, "--run", str(run), "--out", str(disk / "model"))
+        assert smrjax.load_model(disk / "model").image_size == 16

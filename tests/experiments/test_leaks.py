@@ -27,6 +27,7 @@ from smrjax.data.channels import channel_statistics
 from smrjax.data.sampling import pk_batches
 from smrjax.evaluate.svm import fit_svm
 from smrjax.evaluate.svm_grid import Grid, gamma_unit
+from smrjax.files import read_json
 from smrjax.method import guided
 from smrjax.method import smr as smr_method
 from smrjax.predict import reader
@@ -164,7 +165,7 @@ def classical(world: World, folder: Path) -> Any:
             bar=tqdm(total=3, disable=True),
             should_stop=lambda: False,
         )
-    tried = nested.read_json(folder / "search.json")
+    tried = read_json(folder / "search.json")
     scale, machine = fitted[-1]["scale"], fitted[-1]["classify"]
     return [one["scores"] for one in tried], scale.mean_, scale.scale_, machine.coef_
 

@@ -17,13 +17,14 @@ from PIL import Image
 from pyarrow import parquet
 from sklearn.metrics import accuracy_score, f1_score
 
-from experiments import predict, smr
+from experiments import predict, predict_report, smr
 from experiments.runtime import leave
 from smrjax.data import load
 from smrjax.predict import stains
 from smrjax.predict.members import load_member
 from smrjax.predict.run import open_run
 from smrjax.train.loop import Interrupted
+from tests.train.disks import no_file_beyond
 
 pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
 
@@ -399,3 +400,59 @@ def _flat(tree, prefix=""):
     if not isinstance(tree, dict):
         return {prefix: tree}
     return {k: v for name, inner in tree.items() for k, v in _flat(inner, f"{prefix}/{name}").items()}
+
+
+#: Of every tenth cell, in parts of eight.
+SOME = ["--fold", "0", "--batch", "8"]
+
+
+@pytest.fixture
+def some(runs, slides, monkeypatch) -> list[str]:
+    monkeypatch.setattr(predict, "PORTION", 8)
+    return ["--run", str(runs / "plain"), "--images", str(slides / "*" / "*1.png"), *SOME]
+
+
+def test_a_full_disk_is_gone_on_with(some, tmp_path, monkeypatch, capsys):
+    """Whatever it is that does not fit: a line, nothing by halves, and the same command ends as one without a fault."""
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    call(predict, *some, "--out", str(whole))
+    sizes = {"job.json": 100, "000000.parquet": 2000, "predictions.": (whole / "predictions.csv").stat().st_size - 1}
+    before: set[str] = set()
+    for name, size in sizes.items():
+        with no_file_beyond(size):
+            said = refused(capsys, *some, "--out", str(out))
+        assert f"{out}" in said and f"{name}" in said and "cannot be written" in said and "File too large" in said
+        left = {path.name for path in out.rglob("*") if path.is_file()}
+        assert left >= before and not any(one.startswith(("predictions", name)) or ".part" in one for one in left)
+        before = left
+    with monkeypatch.context() as patch:
+        # Smaller than those tables, so the fault is put where it is written.
+        patch.setattr(predict_report, "write_ratios", full(predict_report.write_ratios))
+        assert "ratios.csv: cannot be written" in refused(capsys, *some, "--out", str(out))
+    assert not (out / "ratios.csv").exists() and not (out / "summary.json").exists()
+    call(predict, *some, "--out", str(out))
+    assert_same_tables(out, whole)
+
+
+def full(write):
+    def into_too_little(*words, **how):
+        with no_file_beyond(10):
+            write(*words, **how)
+
+    return into_too_little
+
+
+def test_a_damaged_part_is_named(some, tmp_path, monkeypatch, capsys):
+    """And once it is taken away, the prediction ends as one that was never stopped."""
+    out, part = tmp_path / "out", tmp_path / "out" / "parts" / "000001.parquet"
+    with monkeypatch.context() as patch:
+        stopped_by_ctrl_c(patch, predict, "write_part", *some, "--out", str(out), times=3)
+    content = part.read_bytes()
+    part.write_bytes(content[: len(content) // 2] + bytes(8) + content[len(content) // 2 + 8 :])
+    said = refused(capsys, *some, "--out", str(out))
+    assert f"{part}: is damaged" in said and "take it away" in said
+    assert not (out / "predictions.csv").exists()
+    part.unlink()
+    call(predict, *some, "--out", str(out))
+    call(predict, *some, "--out", str(tmp_path / "whole"))
+    assert_same_tables(out, tmp_path / "whole")

@@ -215,7 +215,7 @@ def test_a_prediction_is_known_by_its_content(two, manifest, tmp_path):
     about = json.loads((found / "summary.json").read_text())
     for broken in ({"run": {"folder": str(two[0]), "folds": [0]}}, {"run": None}, {"run": about["run"] | {"folds": 0}}):
         (found / "summary.json").write_text(json.dumps(about | broken))
-        with pytest.raises(InputError, match="missing or damaged; predict again"):
+        with pytest.raises(InputError, match=r"summary.json: run.* it is damaged, or of another version"):
             read_predictions([found], read_runs([two[0]]))
 
 

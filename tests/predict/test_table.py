@@ -2,11 +2,14 @@ import csv
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from pyarrow import parquet
 
 from smrjax.data.listing import Picture
+from smrjax.errors import InputError
 from smrjax.predict import Readings, answer
-from smrjax.predict.table import join_parts, read_columns, to_table, write_part
+from smrjax.predict.table import join_parts, read_columns, read_part, to_table, write_part
+from tests.mutations import changed_bytes
 from tests.predict.conftest import TAXONOMY
 
 
@@ -26,7 +29,7 @@ def written(tmp_path):
     paths = [tmp_path / f"{i}.parquet" for i in range(3)]
     for path, (table, _) in zip(paths, made, strict=True):
         write_part(path, table)
-    join_parts(paths, tmp_path / "all")
+    join_parts(paths, tmp_path / "all", images=[4, 1, 3])
     return tmp_path / "all", [reason for words in reasons for reason in words], [answers for _, answers in made]
 
 
@@ -81,3 +84,40 @@ def test_columns_are_typed(written):
     assert kinds["borderline"] == kinds["unreadable"] == "bool"
     found = read_columns(written[0].with_suffix(".parquet"), ["predicted", "unreadable"])
     assert found["predicted"][2] is None and found["unreadable"].sum() == 3
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.soak)])
+def test_damaged_parts_are_not_joined(tmp_path, count):
+    """Of a stopped prediction: what the checksums do not cover is the form of the table, which its images tell."""
+    path = tmp_path / "0.parquet"
+    table, _ = a_table(0, ["", "", "broken", ""])
+    write_part(path, table)
+    content = path.read_bytes()
+    assert read_part(path).equals(table)
+
+    @settings(max_examples=count, deadline=None, database=None)
+    @given(changed_bytes(content))
+    def check(changed):
+        path.write_bytes(changed)
+        try:
+            found = read_part(path)
+        except InputError as error:
+            assert str(path) in str(error) and "take it away" in str(error) and "\n" not in str(error)
+        else:
+            assert found.schema != table.schema or found.equals(table)
+
+    check()
+
+
+def test_parts_of_other_images_are_not_joined(tmp_path):
+    paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    for path in paths:
+        write_part(path, a_table(0, ["", "", ""])[0])
+    (tmp_path / "all.csv").write_text("before")
+    with pytest.raises(InputError, match="1.parquet: is not of these images; take it away"):
+        join_parts(paths, tmp_path / "all", images=[3, 2])
+    write_part(paths[1], a_table(0, ["", "", ""])[0].drop_columns(["reason"]))
+    with pytest.raises(InputError, match="1.parquet: is not of these images; take it away"):
+        join_parts(paths, tmp_path / "all", images=[3, 3])
+    assert {path.name for path in tmp_path.iterdir()} == {"0.parquet", "1.parquet", "all.csv"}
+    assert (tmp_path / "all.csv").read_text() == "before"
