@@ -82,7 +82,7 @@ def draw(place: Path, what: str) -> Path:
     return report.report(report.Options(runs=runs, predictions=predictions, out=place / "page.html"))
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [2, pytest.param(150, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", FILES)
 def test_any_file(place, name, count):
     how, what = FILES[name]
