@@ -12,6 +12,7 @@ from smrjax.errors import InputError
 from smrjax.files import write_arrays
 from smrjax.train import processes
 from smrjax.train.loop import train
+from smrjax.train.transfer import load_encoder
 from tests.train import toy
 
 STEPS = 20
@@ -77,8 +78,14 @@ def words(folder: Path) -> None:
     (folder / f"heard-{here}.json").write_text(json.dumps(heard))
 
 
+def transferred(folder: Path) -> None:
+    """The encoder that a run before has trained, as every process reads it for itself."""
+    loaded = load_encoder(folder / "run", toy.learner().variables)
+    write_arrays(folder / f"encoder-{jax.process_index()}.npz", loaded)
+
+
 if __name__ == "__main__":
     what, out, count, process, port = sys.argv[1:]
     jax.distributed.initialize(f"127.0.0.1:{port}", int(count), int(process))
     multihost_utils.sync_global_devices("test")
-    {"training": training, "stopped": stopped, "words": words}[what](Path(out))
+    {"training": training, "stopped": stopped, "words": words, "transferred": transferred}[what](Path(out))
