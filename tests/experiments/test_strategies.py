@@ -97,6 +97,7 @@ def test_scores_are_those_of_scikit_learn_fold_by_fold(finished, row):
     np.testing.assert_allclose(list(stored["class_deviation"].values()), letter)
     report = (finished / "report.md").read_text()
     assert all(f"{m:.3f}" in report for m in mean)
+    assert "range test sees the training cells of fold 0, among which are test cells of its other folds" in report
 
 
 def test_every_cell_is_tested_once_and_predicted_as_its_probabilities_say(finished):
