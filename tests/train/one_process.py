@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -79,9 +80,13 @@ def words(folder: Path) -> None:
 
 
 def transferred(folder: Path) -> None:
-    """The encoder that a run before has trained, as every process reads it for itself."""
-    loaded = load_encoder(folder / "run", toy.learner().variables)
-    write_arrays(folder / f"encoder-{jax.process_index()}.npz", loaded)
+    """The encoder that a run before has trained, and how a training from other last bits of it begins."""
+    learner, here = toy.learner(devices=len(jax.devices())), jax.process_index()
+    loaded = load_encoder(folder / "run", learner.variables)
+    write_arrays(folder / f"encoder-{here}.npz", loaded)
+    learner = replace(learner, variables=jax.tree.map(lambda x: x * (1 + 1e-6 * here), loaded))
+    state, _ = train(learner, toy.cells(), toy.plan(epochs=0), folder / "new")
+    write_arrays(folder / f"state-{here}.npz", vars(state))
 
 
 if __name__ == "__main__":
