@@ -1,5 +1,6 @@
 """What a run of the baselines works with, and its searches, each as far as it is not done."""
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from experiments import descriptors, nested, networks
 from experiments.baselines_options import Config, beside
 from experiments.cluster import processors
 from experiments.duplicates import Repeated, nested_sides_of
+from experiments.first_weights import check_unseen, digest_of, known_by
 from experiments.outcome import Judged
 from experiments.prepare import (
     augmentation,
@@ -26,7 +28,7 @@ from experiments.prepare import (
     read_cells,
 )
 from experiments.representations import Learnt, equip_learnt, learnt
-from experiments.runs import digest_of, severity_of
+from experiments.runs import severity_of
 from experiments.tasks import choose
 from smrjax.classical.features import FEATURES, describe
 from smrjax.classical.search import CLASSIFIERS
@@ -96,14 +98,17 @@ def ready(config: Config) -> Work:
             describe(described.cells.images[:1], name, **how(config, name))
     names = dict.fromkeys([*(name for name in options.features if name in ENCODERS), *options.networks])
     built = {name: build_network(config, name) for name in names}
+    for init in dict.fromkeys(init_of(config, name) for name in names):
+        check_unseen(init, cells, folds, data.only_folds or range(len(folds)), strict=data.strict_split)
     devices = devices_for(config.train.devices, min(networks.BATCHES)) if options.networks else []
     encoder = replace(config.encoder, init=init_of(config, config.encoder.encoder))
     some = equip_learnt(replace(config, encoder=encoder), seen, learnt(beside(options), config, taxonomy), repeated)
-    begun = [v for _, v in built.values()], [one.prepared.variables for one in some.values()]
+    begun = [known_by(v, name, init_of(config, name), seed=seed) for name, (_, v) in built.items()]
+    begun += [one.prepared.weights for one in some.values()]
     identity = {
         "cells": described.cells.digest + seen.cells.digest,
         "folds": digest_of(folds),
-        "initial weights": digest_of(begun),
+        "weights": hashlib.sha256(repr(begun).encode()).hexdigest(),
         "guides": digest_of([one.places for one in some.values()]),
         "severities": digest_of(severity),
     }

@@ -56,7 +56,8 @@ class DataOptions:
     """Train these folds only, counted from 0; all if none is named, but of rendered cells under --preset quick the
     first three."""
     strict_split: bool = False
-    """Refuse to train where a cell has a duplicate in another part of its fold, instead of a warning."""
+    """Refuse to train where a cell has a duplicate in another part of its fold, or --init was trained on cells that are
+    tested, instead of a warning."""
     cache: Path | None = None
     """Folder for decoded images; by default smrjax in the user's cache folder."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 from tqdm import tqdm
 
 from experiments.embedding_explain import explain_fold
@@ -18,7 +19,8 @@ from experiments.runtime import stop_flag
 from experiments.summary import write_summary
 from experiments.views import VIEWS
 from smrjax.data.sampling import pk_batches
-from smrjax.files import read_object
+from smrjax.errors import InputError
+from smrjax.files import read_flat, read_object
 from smrjax.predict.stains import write_stain
 from smrjax.taxonomy.stored import to_json
 from smrjax.train import parallel
@@ -151,8 +153,21 @@ def write_lasting(folder: Path, prepared: Prepared, folds: tuple[int, ...]) -> N
     # Cells that no fold trains on have no say in anything that is kept.
     trained = np.unique(np.concatenate([prepared.parts[fold][0] for fold in folds]))
     write_stain(folder / "stain.json", prepared.cells.images, trained)
-    if prepared.untrained is not None:
-        write_arrays(folder / "untrained.npz", prepared.untrained)
+    kept = folder / "untrained.npz"
+    if prepared.untrained is None:
+        return
+    if not kept.exists():
+        write_arrays(kept, prepared.untrained)
+    # Not anew: where another processor goes on, last bits differ, by which predictions of the folds before are known.
+    elif not _alike(read_flat(kept), flatten_dict(prepared.untrained, sep="/")):
+        raise InputError(f"{kept}: its weights are not those that this run has here; bring back what it was begun with")
+
+
+def _alike(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether arrays of these names are the same up to rounding."""
+    return first.keys() == second.keys() and all(
+        first[k].shape == second[k].shape and np.allclose(first[k], second[k], 1e-3, 1e-5) for k in first
+    )
 
 
 def learner_of(blocks: Blocks, prepared: Prepared) -> Learner:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runs import digest_of
+from experiments.first_weights import digest_of
 from smrjax.data.listing import Picture
 from smrjax.errors import InputError
 from smrjax.predict.model import Member, Model

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.checks import check_explain, check_explained, check_options
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
 from experiments.duplicates import Repeated, look_for_duplicates, sides_of
+from experiments.first_weights import check_unseen, known_by
 from experiments.views import Views, of_features, of_images, precompute
 from smrjax.data import CellSet, load
 from smrjax.data.augment import augment
@@ -56,8 +57,9 @@ class Blocks(Protocol):
 class Prepared:
     """Everything that is read or built before a run folder is made, so that bad input leaves nothing behind.
 
-    ``untrained`` are those of the encoder's variables that no checkpoint will have: stages computed beforehand, or all
-    where there is no epoch; None where there are none. ``repeated`` are the cells' duplicates.
+    ``weights`` is what the encoder's first variables are known by. ``untrained`` are those of them that no checkpoint
+    will have: stages computed beforehand, or all where there is no epoch; None where there are none. ``repeated`` are
+    the cells' duplicates.
     """
 
     cells: CellSet
@@ -70,6 +72,7 @@ class Prepared:
     views: Views
     model: Any
     variables: Any
+    weights: str
     devices: list[jax.Device]
     untrained: Any
     repeated: Repeated
@@ -174,11 +177,14 @@ def equip(
     options = blocks.train
     devices = devices_for(options.devices, options.classes_per_batch * options.per_class)
     model, variables = encoder_of(blocks)
+    tested = blocks.data.only_folds or range(len(parts))
+    check_unseen(blocks.encoder.init, cells, folds, tested, strict=blocks.data.strict_split)
     check_explained(
         blocks.run, cells.classes, map_sizes(model, variables, blocks.data.image_size, blocks.data.image_size)
     )
     views = of_images(cells.images, augmentation(options))
     whole, untrained = variables, None
+    weights = known_by(whole, blocks.encoder.encoder, blocks.encoder.init, seed=options.seed)
     if blocks.encoder.precompute:
         frozen = blocks.encoder.frozen_stages
         features, model, variables = precompute(cells, model, variables, frozen, blocks.data.cache)
@@ -195,6 +201,7 @@ def equip(
         views,
         model,
         variables,
+        weights,
         devices,
         untrained if options.epochs else whole,
         repeated,

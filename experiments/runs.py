@@ -1,21 +1,24 @@
 """A run's folder: made with all that a resume must find again, and gone on with on nothing else."""
 
-import hashlib
 import shlex
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from experiments.config import RunOptions, to_json
 from experiments.duplicates import Repeated, counts_of, write_rows
+from experiments.first_weights import digest_of
 from experiments.prepare import Prepared
 from smrjax.errors import InputError
 from smrjax.files import read_object
 from smrjax.train.folder import create_run, run_folder
+
+#: What run.json called them while it had the hash of all their bits, which are other ones on other processors.
+OLD_WEIGHTS = "initial weights"
 
 
 class HasRun(Protocol):
@@ -69,15 +72,26 @@ def open_run(
     return folder
 
 
-def check_same(folder: Path, identity: Mapping[str, str]) -> None:
+def check_same(folder: Path, identity: Mapping[str, str], file: str = "run.json") -> None:
     """Make sure that a run's cells, folds, weights and matrices are those that it began with.
+
+    Args:
+        folder: Of the run.
+        identity: As it is now.
+        file: Has it as it was.
 
     Raises:
         InputError: if one of them is not.
     """
-    stored = read_object(folder / "run.json")
+    stored = read_object(folder / file)
     for what, digest in identity.items():
-        if stored.get(what) != digest:
+        if what == "weights" and what not in stored and OLD_WEIGHTS in stored:
+            warnings.warn(
+                f"{folder}: was begun by an earlier version, which knew its first weights by their bits; whether they "
+                "are the same is not looked at",
+                stacklevel=2,
+            )
+        elif stored.get(what) != digest:
             raise InputError(
                 f"{folder}: the {what} are no longer those the run began with, so its folds would not belong together; "
                 "bring them back, or begin a new run"
@@ -89,17 +103,9 @@ def identity_of(prepared: Prepared, **also: np.ndarray) -> dict[str, str]:
     known = {"folds": np.asarray(prepared.folds, np.int32), **also}
     if prepared.severity is not None:
         known["severities"] = np.asarray(prepared.severity, np.int32)
-    return {"cells": prepared.cells.digest, "initial weights": digest_of(prepared.variables)} | {
+    return {"cells": prepared.cells.digest, "weights": prepared.weights} | {
         name: digest_of(values) for name, values in known.items()
     }
-
-
-def digest_of(arrays: Any) -> str:
-    """A hash of the arrays of a pytree."""
-    content = hashlib.sha256()
-    for leaf in jax.tree.leaves(arrays):
-        content.update(np.asarray(leaf).tobytes())
-    return content.hexdigest()
 
 
 def severity_of(matrix: np.ndarray | None, file: str | None) -> dict[str, Any]:

@@ -148,13 +148,14 @@ def _draw_rates(place: Path, title: str) -> Path:
 def _protocol(config: Config, work: Work) -> str:
     """How it was trained, in a paragraph."""
     recipe, cells, run = config.recipe, work.judged.cells, config.run
-    train, test = parts_of(work, fold_numbers(config, work)[0])
+    folds = fold_numbers(config, work)
+    train, test = parts_of(work, folds[0])
     shares = "/".join(f"{100 * len(part) / len(cells):.0f}" for part in (*train, test))
     views = [name for name, on in (("rotated", recipe.rotation), ("mirrored", recipe.flips)) if on]
     if recipe.min_area < 1:
         views.insert(0, f"random parts of {100 * recipe.min_area:.0f} to 100 % (none in pre-training)")
     words = [
-        f"{len(cells):,} cells, {len(cells.classes)} classes; {len(fold_numbers(config, work))} of "
+        f"{len(cells):,} cells, {len(cells.classes)} classes; {len(folds)} of "
         f"{len(work.judged.nested)} folds, {shares} % to train, to choose the epoch of the best accuracy, and to test; "
         f"{config.data.image_size} px.",
         f"SGD, momentum {recipe.momentum:g}, batches of {recipe.batch}, every "
@@ -163,6 +164,11 @@ def _protocol(config: Config, work: Work) -> str:
         + f", times {recipe.lr_factor:g} after {recipe.lr_patience} epochs without a better validation loss.",
         f"Training images: {', '.join(views) or 'as they are'}; seed {recipe.seed}.",
     ]
+    if recipe.lr == "auto" and len(folds) > 1:
+        words.append(
+            f"A row's range test sees the training cells of fold {folds[0]}, among which are test cells of its other "
+            "folds, and its learning rate is that of all folds: their scores may be a little too good."
+        )
     if run.tta:
         words.append("Probabilities are averaged over flips and quarter turns.")
     if run.decision == "severity":

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from experiments.first_weights import known_by
 from experiments.kinds import read_kind
 from experiments.outcome import write_outcome
 from experiments.prepare import first_variables
-from experiments.runs import digest_of
+from experiments.runs import check_same
 from experiments.strategies_options import Config, Row
 from experiments.strategies_recipe import cells_of, find_rate, fit, learner_of, probabilities, steps_of
 from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of, parts_of
-from smrjax.errors import InputError
 from smrjax.evaluate import least_severe
-from smrjax.files import read_object
 from smrjax.train.folder import atomic, write_json
 from smrjax.train.learner import Learner
 from smrjax.train.loop import Diverged
@@ -135,7 +134,7 @@ def start_row(
     recipe, cells, first = config.recipe, work.judged.cells, fold_numbers(config, work)[0]
     variables = begin(config, folder, model_of(config, row.encoder, work.channels[first]), row)
     target = _made(folder / row.folder)
-    _check_begin(target, variables)
+    _check_begin(target, known_by(variables, row.encoder, _init_of(folder, row), seed=recipe.seed))
 
     @functools.lru_cache(maxsize=1)
     def learner_in(fold: int) -> Learner:
@@ -177,8 +176,12 @@ def run_fold(
 
 def begin(config: Config, folder: Path, model: Any, row: Row) -> Any:
     """The variables that a row's folds begin with: those of its last pre-training, or of ``row.begin``."""
-    init = str(folder / pretraining_folder(row)) if row.sets else row.begin
+    init = _init_of(folder, row)
     return first_variables(model, row.encoder, init, size=config.data.image_size, seed=config.recipe.seed)
+
+
+def _init_of(folder: Path, row: Row) -> str:
+    return str(folder / pretraining_folder(row)) if row.sets else row.begin
 
 
 def _made(folder: Path) -> Path:
@@ -186,16 +189,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _check_begin(target: Path, variables: Any) -> None:
+def _check_begin(target: Path, weights: str) -> None:
     """Note what a row began with, or make sure that it still is that."""
-    digest, path = digest_of(variables), target / "begin.json"
-    if not path.exists():
-        write_json(path, {"initial weights": digest})
-    elif read_object(path, "initial weights")["initial weights"] != digest:
-        raise InputError(
-            f"{target}: the initial weights are no longer those the row began with, so its folds would not belong "
-            "together; bring them back, or begin a new run"
-        )
+    if not (target / "begin.json").exists():
+        write_json(target / "begin.json", {"weights": weights})
+    check_same(target, {"weights": weights}, "begin.json")
 
 
 def pretrain(config: Config, work: Work, folder: Path, stage: Row, bar: tqdm, should_stop: Callable[[], bool]) -> None:

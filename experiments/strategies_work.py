@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.checks import check_explained
 from experiments.duplicates import Repeated, nested_sides_of
+from experiments.first_weights import check_unseen, digest_of
 from experiments.kinds import read_kind
 from experiments.outcome import Judged
 from experiments.prepare import (
@@ -22,7 +23,7 @@ from experiments.prepare import (
     read_cells,
     with_weights,
 )
-from experiments.runs import digest_of, severity_of
+from experiments.runs import severity_of
 from experiments.strategies_options import DROPOUT, Config, Row, rows_of, sets_of
 from experiments.strategies_recipe import steps_of
 from smrjax.data import DATASETS, CellSet, load
@@ -143,6 +144,8 @@ def ready(config: Config) -> Work:
     if not rows:
         raise InputError(f"--table4: there are weights and data for no row; {next(iter(left_out.values()))}")
     used = {name: domain for name, domain in domains.items() if any(name in row.sets for row in rows)}
+    for init in dict.fromkeys(row.begin for row in rows):
+        check_unseen(init, cells, folds, data.only_folds or range(len(folds)), strict=data.strict_split)
     identity = {
         "cells": cells.digest,
         "folds": digest_of(folds),

@@ -93,7 +93,8 @@ def train(
         return processes.shown(learner.refit(jnp.asarray(z), jnp.asarray(y), goal, jax.random.fold_in(refit_key, step)))
 
     with keeping(folder / "checkpoints") as kept:
-        state = blank_state(learner, cells, head_key)
+        # Computed by processors of another kind, random weights have other last bits.
+        state = processes.shown(blank_state(learner, cells, head_key))
         log: dict[str, Any] = {"history": [], "svm": {}}
         found = kept.resume(state)
         if found is not None:
@@ -184,7 +185,8 @@ def _check_finite(values: Any, epoch: int, folder: Path) -> None:
     kept, start = "no state was good enough to keep", ""
     if epoch:
         kept = f"the last good state is kept in {folder}, but --resume would come to the same point again"
-        start = f", from the start or from that state by --init {folder}"
+        # The encoder has seen the test cells of every other fold of these cells.
+        start = f", from the start; of this fold alone (--only-folds), it may begin with that state by --init {folder}"
     raise Diverged(
         f"the loss or the network became infinite or NaN in epoch {epoch + 1}; {kept}: begin a new run with a lower "
         f"learning rate or a weaker pull (--learning-rate, --alpha){start}"

@@ -65,11 +65,15 @@ def create(
     )
 
 
-def open_checkpoints(folder: Path) -> Any:
-    """A manager that writes in the background and keeps the latest state and the best one, for process 0 alone.
+def open_checkpoints(folder: Path, process: int = 0) -> Any:
+    """A manager that writes in the background and keeps the latest state and the best one, for one process alone.
 
     Best is the highest ``score`` of the metrics given to `save`, the earlier epoch on ties. A state has its name once
     all of it is on the disk; the one that it replaces is deleted after that.
+
+    Args:
+        folder: Of a training's checkpoints.
+        process: The one that calls this.
     """
     import orbax.checkpoint as ocp
     from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -86,13 +90,24 @@ def open_checkpoints(folder: Path) -> Any:
         preservation_policy=keep.AnyPreservationPolicy(
             [keep.LatestN(1), keep.BestN(get_metric_fn=rank, n=1)]  # type: ignore[arg-type]
         ),
-        # Of several processes, others take no part: their disks may be other ones.
-        multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0} if several else None),
+        # Others take no part: their disks may be other ones.
+        multiprocessing_options=_alone(process),
         create=not several,  # with a part of the processes, Orbax does not
         # Called before a state gets its name. Without it, a loss of power may leave empty files under a good name.
         async_options=ocp.options.AsyncOptions(post_finalization_callback=lambda: sync_tree(folder)),
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
+
+
+def _alone(process: int) -> Any:
+    """Of several processes, one alone, for Orbax; each of them may be so at the same time."""
+    import orbax.checkpoint as ocp
+
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
+    )
 
 
 def save(manager: Any, state: TrainState, log: dict[str, Any], metrics: dict[str, Any] | None = None) -> None:
@@ -154,6 +169,8 @@ def keep_best(folder: Path) -> None:
 def read_best(folder: Path) -> dict[str, Any]:
     """The network of a training's best state, and nothing else of it.
 
+    Of several processes, each reads for itself.
+
     Args:
         folder: Of a training's checkpoints.
 
@@ -170,9 +187,11 @@ def read_best(folder: Path) -> dict[str, Any]:
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with open_checkpoints(folder) as manager:
+        with open_checkpoints(folder, jax.process_index()) as manager:
             path = folder.resolve() / str(manager.best_step()) / "state"
-        reader = ocp.PyTreeCheckpointer()
+        own = _alone(jax.process_index())
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=own)
+        reader = ocp.Checkpointer(handler, multiprocessing_options=own)
         tree = reader.metadata(path).item_metadata.tree
         # By its own metadata, for how the run was configured is not known here; not a whole state, since that of the
         # optimiser may be twice as large again.

@@ -258,6 +258,12 @@ def test_classes_on_too_few_slides(folder_of_cells, capsys, monkeypatch, tmp_pat
         assert "class A alone to train on" in complaint(capsys, monkeypatch, tmp_path, *words, "--folds", "3")
 
 
+def test_a_network_that_was_trained_on_test_cells_of_other_folds_is_refused(finished, capsys, monkeypatch, tmp_path):
+    words = [*FEW, "--init", str(finished / "tml" / "fold_0"), "--only-folds", "0", "2", "--strict-split"]
+    said = complaint(capsys, monkeypatch, tmp_path, *words)
+    assert "on cells which fold 2 will test; --only-folds 0 avoids it" in said
+
+
 def test_guides_need_a_matrix(folder_of_cells, capsys, monkeypatch, tmp_path):
     words = ["--data", str(folder_of_cells), "--task", "all", *SMALL, "--with", "guides"]
     said = complaint(capsys, monkeypatch, tmp_path, *words)

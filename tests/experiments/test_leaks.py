@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from experiments import crossval, nested, smr, strategies_work
+from experiments import crossval, nested, networks, smr, strategies_work
 from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
 from experiments.outcome import Judged
 from experiments.prepare import Prepared, prepare
@@ -25,14 +26,15 @@ from experiments.views import of_images
 from smrjax.data import CellSet
 from smrjax.data.channels import channel_statistics
 from smrjax.data.sampling import pk_batches
+from smrjax.evaluate import m_score
 from smrjax.evaluate.svm import fit_svm
 from smrjax.evaluate.svm_grid import Grid, gamma_unit
 from smrjax.files import read_json
-from smrjax.method import guided
+from smrjax.method import guided, network
 from smrjax.method import smr as smr_method
 from smrjax.predict import reader
 from smrjax.train import assess, loop
-from smrjax.train.learner import Cells, Learner
+from smrjax.train.learner import Cells, Learner, blank_state, build
 from smrjax.train.lr_range import lr_range
 from smrjax.train.optimizer import adam
 from smrjax.train.transfer import load_encoder
@@ -170,6 +172,53 @@ def classical(world: World, folder: Path) -> Any:
     return [one["scores"] for one in tried], scale.mean_, scale.scale_, machine.coef_
 
 
+def first_weights(world: World, folder: Path) -> Any:
+    """The encoder with which ``--init`` begins: that of a training before, whose fold tests the same cells."""
+    learner = learner_of(None)
+    loop.train(learner, cells_for(world), toy.plan(epochs=1), folder / "fold_0")
+    return load_encoder(folder, learner.variables)
+
+
+def averaged(world: World, folder: Path) -> Any:
+    """Curves that ``--tta`` fits anew, to embeddings averaged over views."""
+    learner, rows = learner_of(None), world.rows(TRAINING)
+    prepared: Any = SimpleNamespace(
+        cells=world.cells, devices=learner.devices, views=of_images(world.images, toy.noise)
+    )
+    blocks: Any = SimpleNamespace(run=RunOptions(tta=True), train=TrainOptions())
+    state = blank_state(learner, cells_for(world), jax.random.key(0))
+    return crossval._embed_all(blocks, prepared, learner, state, toy.plan(), rows)[1]
+
+
+@functools.cache
+def plain_network() -> Learner:
+    """A network with a softmax layer, compiled once for all searches."""
+    own = toy.learner()
+    how: Any = {"normalize": False, "norm_weight": 0.0}
+    return build(own.model, own.variables, network(4), adam(1.0), toy.noise, own.devices, **how)
+
+
+def deep(world: World, folder: Path) -> Any:
+    """Scores of the search over networks, what it chose, and the network that was trained by that."""
+    trained: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        own = networks.train
+        patch.setattr(networks, "train", lambda *a, **k: trained.append(own(*a, **k)) or trained[-1])
+        inner = np.where(world.part == TEST, -1, np.arange(N) // 12 % 3)
+        networks.search_fold(
+            folder,
+            plain_network(),
+            Judged(world.cells, toy.TAXONOMY, inner[None].astype(np.int32), None),
+            0,
+            TrainOptions(epochs=1, embed_batch=16),
+            sets=2,
+            parts=1,
+            bar=tqdm(total=3, disable=True),
+            should_stop=lambda: False,
+        )
+    return nested.read_json(folder / "search.json"), trained[-1]
+
+
 # Leaks: each lets one stage see all cells of the world that it is run on.
 
 Patch = Callable[[pytest.MonkeyPatch, World], None]
@@ -272,6 +321,36 @@ def leak_search(patch: pytest.MonkeyPatch, world: World) -> None:
     patch.setattr(nested, "try_sets", search)
 
 
+def leak_views(patch: pytest.MonkeyPatch, world: World) -> None:
+    own = crossval._embed_all
+    patch.setattr(crossval, "_embed_all", lambda *given: own(*given[:-1], np.arange(N)))
+
+
+def leak_parts(patch: pytest.MonkeyPatch, world: World, *, part: int) -> None:
+    """Networks that train, or stop, by the test part, too."""
+    own = networks._train_and_predict
+
+    def train(*given: Any) -> Any:
+        split = list(given[5])
+        split[part] = np.union1d(split[part], world.rows(TEST))
+        return own(*given[:5], tuple(split), *given[6:])
+
+    patch.setattr(networks, "_train_and_predict", train)
+
+
+def leak_choice(patch: pytest.MonkeyPatch, world: World) -> None:
+    """A search over networks that is judged on the test part."""
+    own, test, seen = networks._train_and_predict, world.rows(TEST), []
+
+    def train(*given: Any) -> Any:
+        found = own(*given)
+        seen.append(own(*given[:5], (*given[5][:2], test), *given[6:])[0])
+        return found
+
+    patch.setattr(networks, "_train_and_predict", train)
+    patch.setattr(networks, "m_score", lambda true, predicted: m_score(world.y[test], seen[-1]))
+
+
 #: Stage -> what it fits, and the part that it may see.
 STAGES: dict[str, tuple[Callable[[World, Path], Any], int]] = {
     "svm, grid, curves": (assessment, TRAINING),
@@ -283,6 +362,9 @@ STAGES: dict[str, tuple[Callable[[World, Path], Any], int]] = {
     "range test": (range_test, TRAINING),
     "colours": (colours, TRAINING),
     "classical": (classical, TRAINING),
+    "first weights": (first_weights, TRAINING),
+    "averaged views": (averaged, TRAINING),
+    "networks": (deep, TRAINING),
 }
 #: Leak -> the stage that it is in, and how it is planted.
 LEAKS: dict[str, tuple[Callable[[World, Path], Any], Patch]] = {
@@ -300,6 +382,12 @@ LEAKS: dict[str, tuple[Callable[[World, Path], Any], Patch]] = {
     "colours": (colours, leak_colours),
     "scaling": (classical, leak_scaling),
     "search": (classical, leak_search),
+    # Of another fold, which trained on cells that this one tests.
+    "first weights": (first_weights, partial(leak_rows, train=True)),
+    "averaged views": (averaged, leak_views),
+    "networks, training": (deep, partial(leak_parts, part=0)),
+    "networks, early stopping": (deep, partial(leak_parts, part=1)),
+    "networks, search": (deep, leak_choice),
 }
 
 
@@ -378,7 +466,7 @@ def whole_run(prepared: Prepared, rows: np.ndarray, folder: Path) -> Any:
     for file in ("run.json", "config.json"):
         crossval.write_json(folder / file, {"command": "", "resume": "", "severity": None})
     crossval.cross_validate(CONFIG, own, folder, title="run", should_stop=lambda: False)
-    result = crossval.read_json(folder / "fold_0" / "result.json")
+    result = nested.read_json(folder / "fold_0" / "result.json")
     with np.load(folder / "fold_0" / "svm.npz") as svm, np.load(folder / "fold_0" / "curves.npz") as curves:
         fitted = dict(svm), dict(curves)
     variables = load_encoder(folder / "fold_0", prepared.variables)

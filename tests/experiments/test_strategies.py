@@ -97,6 +97,7 @@ def test_scores_are_those_of_scikit_learn_fold_by_fold(finished, row):
     np.testing.assert_allclose(list(stored["class_deviation"].values()), letter)
     report = (finished / "report.md").read_text()
     assert all(f"{m:.3f}" in report for m in mean)
+    assert "range test sees the training cells of fold 0, among which are test cells of its other folds" in report
 
 
 def test_every_cell_is_tested_once_and_predicted_as_its_probabilities_say(finished):
@@ -318,15 +319,23 @@ def test_a_pre_trained_network_can_be_given_by_its_folder(finished, folders, mon
         assert (own / name).read_text() == (theirs / name).read_text()
 
 
+def test_a_network_that_was_trained_on_test_cells_of_other_folds_is_refused(finished, folders, monkeypatch, capsys):
+    words = ["--init", str(finished / "resnet_tiny" / "random" / "fold_0"), "--only-folds", "0", "1", "--strict-split"]
+    with pytest.raises(SystemExit) as end:
+        begin(monkeypatch, "--data", str(folders["cells"]), *FEW, *words)
+    assert end.value.code == 2
+    assert "on cells which fold 1 will test; --only-folds 0 avoids it" in capsys.readouterr().err
+
+
 def test_other_first_weights_end_a_resume(finished, folders, monkeypatch, tmp_path, capsys):
     words = ["--init", "random", "--lr", "0.01", "--no-pictures", "--out", str(tmp_path), "--name", "r"]
     begin(monkeypatch, "--data", str(folders["cells"]), *FEW, "--only-folds", "0", "2", *words)
     folder = tmp_path / "strategies" / "r"
     (folder / "resnet_tiny" / "random" / "fold_2" / "result.json").unlink()
-    (folder / "resnet_tiny" / "random" / "begin.json").write_text('{"initial weights": "others"}')
+    (folder / "resnet_tiny" / "random" / "begin.json").write_text('{"weights": "others"}')
     with pytest.raises(SystemExit):
         begin(monkeypatch, "--resume", str(folder))
-    assert "initial weights are no longer" in capsys.readouterr().err
+    assert "the weights are no longer" in capsys.readouterr().err
 
 
 def test_rows_of_table_4_without_weights_or_data_are_left_out(folders, monkeypatch, tmp_path, capsys):

@@ -14,6 +14,7 @@ from smrjax.files import write_arrays
 from smrjax.train import processes
 from smrjax.train.learner import Learner
 from smrjax.train.loop import train
+from smrjax.train.transfer import load_encoder
 from tests.train import toy
 
 STEPS = 20
@@ -89,8 +90,18 @@ def words(folder: Path) -> None:
     (folder / f"heard-{here}.json").write_text(json.dumps(heard))
 
 
+def transferred(folder: Path) -> None:
+    """The encoder that a run before has trained, and how a training from other last bits of it begins."""
+    learner, here = toy.learner(devices=len(jax.devices())), jax.process_index()
+    loaded = load_encoder(folder / "run", learner.variables)
+    write_arrays(folder / f"encoder-{here}.npz", loaded)
+    learner = replace(learner, variables=jax.tree.map(lambda x: x * (1 + 1e-6 * here), loaded))
+    state, _ = train(learner, toy.cells(), toy.plan(epochs=0), folder / "new")
+    write_arrays(folder / f"state-{here}.npz", vars(state))
+
+
 if __name__ == "__main__":
     what, out, count, process, port = sys.argv[1:]
     jax.distributed.initialize(f"127.0.0.1:{port}", int(count), int(process))
     multihost_utils.sync_global_devices("test")
-    {"training": training, "stopped": stopped, "words": words}[what](Path(out))
+    {"training": training, "stopped": stopped, "words": words, "transferred": transferred}[what](Path(out))

@@ -116,6 +116,23 @@ def test_a_wish_to_stop_in_one_process_stops_all_at_the_same_step(alone, tmp_pat
     assert_agree(here(tmp_path, 1), alone)
 
 
+def test_every_process_reads_what_another_run_has_trained_and_begins_with_the_same(alone, tmp_path):
+    shutil.copytree(alone / "run", tmp_path / "run")
+    start("transferred", tmp_path, processes=2, devices=1)
+    first, second = (read_flat(tmp_path / f"encoder-{i}.npz") for i in range(2))
+    trained = read_flat(alone / "state-0.npz")
+    assert {name for name in first if "stem" in name}
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+        if "stem" in name:
+            own = name.replace("params/", "params/encoder/")
+            np.testing.assert_array_equal(array, trained[own])
+    # Whatever the others made of it, all begin with what process 0 has.
+    first, second = (read_flat(tmp_path / f"state-{i}.npz") for i in range(2))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+
+
 def test_what_processes_say_to_one_another(tmp_path):
     start("words", tmp_path, processes=2, devices=1)
     first, second = (json.loads((tmp_path / f"heard-{i}.json").read_text()) for i in range(2))
