@@ -216,7 +216,7 @@ def deep(world: World, folder: Path) -> Any:
             bar=tqdm(total=3, disable=True),
             should_stop=lambda: False,
         )
-    return nested.read_json(folder / "search.json"), trained[-1]
+    return read_json(folder / "search.json"), trained[-1]
 
 
 # Leaks: each lets one stage see all cells of the world that it is run on.
