@@ -1,128 +1,22 @@
 """After a training: from embeddings to scores, readouts of maturity, and the files of one fold."""
 
 import csv
-import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from smrjax.data.cellset import CellSet
-from smrjax.evaluate.readouts import compare_readouts, expected_stage, stage_boundaries
+from smrjax.evaluate.readouts import compare_readouts, expected_stage
 from smrjax.evaluate.scores import least_severe, macro_f1, misclassification_severity, score_report
-from smrjax.evaluate.svm import SVMResult, calibrate, fit_svm, save_svm
+from smrjax.evaluate.svm import calibrate, fit_svm, save_svm
 from smrjax.files import cell
-from smrjax.method import Goal, place_of, read_maturity, smr
+from smrjax.method import Goal, place_of
 from smrjax.taxonomy import Taxonomy
+from smrjax.train.along import Readout, decision_boundaries, from_own_stage, own_lineage, read_along
 from smrjax.train.folder import atomic, write_arrays
-
-#: Curves fitted to the class means of any method's embedding after its training: readout -> name in `CURVES`.
-AFTERWARDS = {"line": "svd", "bezier": "bezier"}
-
-
-@dataclass(frozen=True)
-class Readout:
-    """Place of every cell along one curve of each lineage.
-
-    Attributes:
-        raw_t: By lineage, Float[n]: below 0 or above 1 beyond the curve's ends.
-        distance: By lineage, Float[n]: to the curve, in the space in which the curve lives.
-        from_target: By lineage, Float[n, stages]: to the place of each stage on the curve.
-    """
-
-    raw_t: dict[str, np.ndarray]
-    distance: dict[str, np.ndarray]
-    from_target: dict[str, np.ndarray]
-
-
-def read_curves(
-    goal: Goal, z: np.ndarray, z_train: np.ndarray, y_train: np.ndarray, taxonomy: Taxonomy
-) -> tuple[dict[str, Readout], dict[str, Goal]]:
-    """Maturity of cells along the method's own curves and along curves fitted afterwards.
-
-    A method without curves can be read as well, so methods are compared under the same readout.
-
-    Args:
-        goal: Of the trained method.
-        z: Embeddings of the cells to read, Float[n, D].
-        z_train: Embeddings of the training part, Float[N, D]; the later curves are fitted to these.
-        y_train: Their labels, Int[N].
-        taxonomy: Its lineages of two or more classes are read.
-
-    Returns:
-        Readouts by name ("own" where the method has curves, then `AFTERWARDS`; none where no lineage has an order),
-        and the goals with their curves, likewise.
-    """
-    if not any(len(line.classes) > 1 for line in taxonomy.lineages):
-        return {}, {}
-    goals = {"own": goal} if goal.get("curves") else {}
-    for name in AFTERWARDS:
-        goals[name] = _refit(taxonomy, name)(jnp.asarray(z_train), jnp.asarray(y_train), None, jax.random.key(0))
-    readouts = {}
-    for name, one in goals.items():
-        places = read_maturity(one, z)
-        readouts[name] = Readout(
-            raw_t={k: t for k, (t, _) in places.items()},
-            distance={k: d for k, (_, d) in places.items()},
-            from_target={k: np.asarray(d) for k, d in _from_targets(one, jnp.asarray(z)).items()},
-        )
-    return readouts, goals
-
-
-@jax.jit
-def _from_targets(goal: Goal, z: jax.Array) -> dict[str, jax.Array]:
-    place = place_of(goal, z)
-    spots = {name: curve(goal["targets"][name]) for name, curve in goal["curves"].items()}
-    return {name: jnp.linalg.norm(place[:, None] - spot, axis=-1) for name, spot in spots.items()}
-
-
-@functools.cache
-def _refit(taxonomy: Taxonomy, readout: str) -> Callable[..., Goal]:
-    """One function for all folds, which compiles once for those whose training parts are equally large."""
-    return jax.jit(smr(taxonomy, curve=AFTERWARDS[readout]).refit)
-
-
-def decision_boundaries(goal: Goal, svm: SVMResult, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
-    """Where the classifier's decision passes from each stage to the next along a goal's curves.
-
-    Of the lineage's classes the likeliest counts. Empty where the curves live in a reduced space, in which the
-    classifier does not work.
-
-    Returns:
-        By lineage, Float[stages - 1].
-    """
-    if goal["reducer"]:
-        return {}
-    t, found = np.linspace(0, 1, 401), {}
-    for name, curve in goal["curves"].items():
-        probabilities = svm.probabilities(np.asarray(curve(t)), n_classes=len(taxonomy.classes))
-        members = np.flatnonzero(taxonomy.lineage_index() == [line.name for line in taxonomy.lineages].index(name))
-        members = members[np.argsort(taxonomy.stage()[members])]
-        found[name] = stage_boundaries(t, probabilities[:, members].argmax(1), len(members))
-    return found
-
-
-def own_lineage(values: dict[str, np.ndarray], labels: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
-    """Of values by lineage, each cell's own: that of the lineage of its class; NaN outside every lineage.
-
-    Args:
-        values: By lineage, Float[n].
-        labels: Int[n].
-        taxonomy: Which class is in which lineage.
-
-    Returns:
-        Float[n].
-    """
-    chosen = np.full(len(labels), np.nan)
-    for index, lineage in enumerate(taxonomy.lineages):
-        if lineage.name in values:
-            member = taxonomy.lineage_index()[labels] == index
-            chosen[member] = values[lineage.name][member]
-    return chosen
 
 
 def assess_fold(
@@ -167,11 +61,11 @@ def assess_fold(
     if severity is not None:
         decisions["severity"] = least_severe(probabilities, severity)
     predicted = decisions[decision]
-    readouts, goals = read_curves(goal, z, z[train], y[train], taxonomy)
+    readouts, goals = read_along(goal, z, z[train], y[train], taxonomy)
     shown = next(iter(goals.values()), None)
     stage, lineage = taxonomy.stage(), taxonomy.lineage_index()
     own = {name: own_lineage(readout.raw_t, y, taxonomy) for name, readout in readouts.items()}
-    missed = {name: own_lineage(_at_own_stage(readout, stage[y]), y, taxonomy) for name, readout in readouts.items()}
+    missed = {name: own_lineage(from_own_stage(readout, stage[y]), y, taxonomy) for name, readout in readouts.items()}
     if readouts:
         expected = {
             line.name: expected_stage(probabilities, stage, lineage, i) / (len(line.classes) - 1)
@@ -225,12 +119,6 @@ def assess_fold(
     )
     scores |= _headline(scores, "own" if "own" in goals else "line")
     return {"svm": {"C": svm.C, "gamma": svm.gamma, "cv_macro_f1": svm.cv_score}, "scores": scores}
-
-
-def _at_own_stage(readout: Readout, stage: np.ndarray) -> dict[str, np.ndarray]:
-    """By lineage, the distance of each cell to the place of the stage of its class."""
-    rows = np.arange(len(stage))
-    return {k: d[rows, np.clip(stage, 0, d.shape[1] - 1)] for k, d in readout.from_target.items()}
 
 
 def _headline(scores: dict[str, Any], readout: str) -> dict[str, float]:

@@ -244,8 +244,8 @@ def leak_calibration(patch: pytest.MonkeyPatch, world: World) -> None:
 
 
 def leak_curves(patch: pytest.MonkeyPatch, world: World) -> None:
-    own = assess.read_curves
-    patch.setattr(assess, "read_curves", lambda goal, z, *seen: own(goal, z, world.z, world.y, seen[-1]))
+    own = assess.read_along
+    patch.setattr(assess, "read_along", lambda goal, z, *seen: own(goal, z, world.z, world.y, seen[-1]))
 
 
 def leak_limits(patch: pytest.MonkeyPatch, world: World) -> None:
