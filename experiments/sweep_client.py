@@ -17,6 +17,8 @@ from smrjax.errors import InputError
 from smrjax.train.loop import Interrupted
 
 AGAIN = "start it again, and go on with --resume"
+#: A worker's address, and the folder that it made for itself: one that is started again may have the same address.
+Place = tuple[str, str]
 
 
 class Lost(InputError):
@@ -68,11 +70,11 @@ def begin(client: Client, name: str, should_stop: Callable[[], bool], said: set[
             raise Interrupted("the same command: there was no worker yet")
         time.sleep(0.1)
     at_work = client.processing()
-    worker = min(workers, key=lambda one: len(at_work.get(one, ())))
+    worker = min(workers, key=lambda one: len(at_work.get(one[0], ())))
     # By no other, as in `hand_out`: a second one would find the half that a first one made.
-    future, patience = client.submit(sweep_worker.begin, name, *what, workers=[worker], pure=False), False
+    future, patience = client.submit(sweep_worker.begin, name, *what, workers=[worker[0]], pure=False), False
     gone = InputError(
-        f"the worker {worker}, which made the sweep's runs, is gone; see what it said, and whether its memory "
+        f"the worker {worker[0]}, which made the sweep's runs, is gone; see what it said, and whether its memory "
         "held the cells"
     )
     while not future.done():
@@ -93,15 +95,15 @@ def begin(client: Client, name: str, should_stop: Callable[[], bool], said: set[
     return tasks
 
 
-def workers_of(client: Client) -> dict[str, str]:
-    """Address -> status; one that has just been started is not ``running`` yet.
+def workers_of(client: Client) -> dict[Place, str]:
+    """Worker -> status; one that has just been started is not ``running`` yet.
 
     Raises:
         Lost: if the scheduler is lost.
     """
     with _answering():
         workers = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: about["status"] for address, about in workers.items()}
+    return {(address, about["local_directory"]): about["status"] for address, about in workers.items()}
 
 
 def fate(client: Client, worker: str, key: str) -> str:

@@ -15,7 +15,7 @@ from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
 from experiments import sweep_worker
-from experiments.sweep_client import AGAIN, Lost, fate, outcome, workers_of
+from experiments.sweep_client import AGAIN, Lost, Place, fate, outcome, workers_of
 from experiments.sweep_tasks import Task, left_of
 from smrjax.errors import InputError
 from smrjax.train.folder import InUse
@@ -59,7 +59,7 @@ def hand_out(
     done = {task.name for task in tasks} - {task.name for task in waiting}
     failed: dict[str, str] = {}
     under_way: dict[Any, Task] = {}
-    places: dict[Any, str] = {}
+    places: dict[Any, Place] = {}
     tried: dict[str, int] = {}
     not_before: dict[str, float] = {}
     stopping = False
@@ -74,14 +74,14 @@ def hand_out(
         tqdm.write(f"failed: {task.name}: {reason}")
         note(task, "failed", reason=reason, **more)
 
-    def hand(task: Task, worker: str) -> None:
+    def hand(task: Task, worker: Place) -> None:
         tried[task.name] = tried.get(task.name, 0) + 1
         # By no other: when a worker goes, Dask by itself would queue its task behind another one's, and count no death.
-        where = {"workers": [worker], "pure": False}
+        where = {"workers": [worker[0]], "pure": False}
         key = f"{task.name}-{uuid.uuid4().hex[:8]}"
         future = client.submit(sweep_worker.work, name, task, key=key, **where)
         under_way[future], places[future] = task, worker
-        note(task, "handed out", worker=worker, time_number=tried[task.name])
+        note(task, "handed out", worker=worker[0], time_number=tried[task.name])
 
     def again(task: Task, reason: str, *, after: float = 0.0) -> None:
         note(task, "again", reason=reason)
@@ -152,7 +152,7 @@ def hand_out(
         while waiting or under_way:
             workers = workers_of(client)
             for future in [one for one in under_way if places[one] not in workers and not one.done()]:
-                left_undone(under_way.pop(future), places.pop(future), future.key)
+                left_undone(under_way.pop(future), places.pop(future)[0], future.key)
                 future.cancel()
             if should_stop() and not stopping:
                 stopping = True

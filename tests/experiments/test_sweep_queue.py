@@ -210,6 +210,36 @@ def test_every_death_of_a_worker_is_counted_and_logged(mortal, monkeypatch, tmp_
     assert "again: a: its worker died" in capsys.readouterr().out
 
 
+def test_a_death_is_seen_even_if_the_worker_is_back_at_once(mortal, monkeypatch, tmp_path):
+    """With a port of its own (--worker-port), it has the same address and gets the task again from Dask itself."""
+
+    def do(one, stop, time_number):
+        if time_number == 1:
+            worker = distributed.get_worker()
+            address, folder = worker.address, worker.local_directory
+
+            def listed(client, known=sweep_client.workers_of):
+                return {
+                    (address, "another") if place == (address, folder) else place: status
+                    for place, status in known(client).items()
+                }
+
+            monkeypatch.setattr(sweep_queue, "workers_of", listed)
+            died.append(address)
+            back.wait(60)
+
+    def said(client, worker, key):
+        assert [worker] == died
+        back.set()
+        return "died"
+
+    died, back = list[str](), threading.Event()
+    monkeypatch.setattr(sweep_queue, "fate", said)
+    failed, calls, log = hand_out(mortal, monkeypatch, tmp_path, [task(tmp_path, "a")], do, retries=1)
+    assert not failed and calls == ["a", "a"]
+    assert [one["event"] for one in log] == ["handed out", "again", "handed out", "done"]
+
+
 def test_warnings_are_said_and_logged_once_each(client, monkeypatch, tmp_path, capsys):
     """By hand, they are said above the bar at the end of each epoch; workers have no bar."""
     sentence = "The embedding uses hardly more than a line (effective rank {}): lower alpha."
