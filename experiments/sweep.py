@@ -100,7 +100,8 @@ def run(name: str, options: SweepOptions, home: Path, tasks_of: Callable[..., li
     here = options.scheduler == "local"
     with local(options.jobs) if here else connected(options.scheduler) as client, stop_flag() as should_stop:
         # Dask is an extra, and only now known to be there.
-        from experiments.sweep_queue import begin, hand_out, listening
+        from experiments.sweep_client import begin, listening
+        from experiments.sweep_queue import hand_out
 
         many = max(client.nthreads().values(), default=1)
         if many > 1:
@@ -110,7 +111,8 @@ def run(name: str, options: SweepOptions, home: Path, tasks_of: Callable[..., li
             )
         print(dashboard(client), flush=True)
         with listening(client, local=here) as plugin:
-            tasks = tasks_of(partial(begin, client, plugin, should_stop))
+            said: set[str] = set()
+            tasks = tasks_of(partial(begin, client, plugin, should_stop, said))
             with locked(home):
                 try:
                     return hand_out(
@@ -121,6 +123,7 @@ def run(name: str, options: SweepOptions, home: Path, tasks_of: Callable[..., li
                         title=name,
                         retries=options.retries,
                         should_stop=should_stop,
+                        said=said,
                     )
                 except Interrupted:
                     raise Interrupted(going_on(name, home)) from None

@@ -4,17 +4,18 @@ import json
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distributed import Client, wait
+from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
 from experiments import sweep_worker
+from experiments.sweep_client import AGAIN, Lost, Place, fate, outcome, workers_of
 from experiments.sweep_tasks import Task, left_of
 from smrjax.errors import InputError
 from smrjax.train.folder import InUse
@@ -22,45 +23,6 @@ from smrjax.train.loop import Interrupted
 
 #: Seconds between two looks at what has ended, and until a fold that another process holds is tried again.
 LOOK, LATER = 0.5, 5.0
-AGAIN = "start it again, and go on with --resume"
-
-
-@contextmanager
-def listening(client: Client, *, local: bool) -> Iterator[str]:
-    """The workers of a client, as far as they work for this sweep; under this name they can be asked to stop.
-
-    Raises:
-        InputError: if they cannot load this smrjax.
-    """
-    name = f"smrjax-{uuid.uuid4().hex[:8]}"
-    try:
-        client.register_plugin(sweep_worker.Listening(name, str(Path.cwd()), local=local))
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise InputError(
-            f"the workers cannot load this smrjax ({reason}); install the same version where scheduler and workers run"
-        ) from error
-    try:
-        yield name
-    finally:
-        # A scheduler that is gone has nothing to forget.
-        with suppress(OSError):
-            client.unregister_worker_plugin(name)
-
-
-def begin(client: Client, name: str, should_stop: Callable[[], bool], *what: Any) -> list[Task]:
-    """Have a worker make the runs; see `sweep_worker.begin`.
-
-    Raises:
-        InputError: as that does, and if the scheduler is lost.
-        Interrupted: if ``should_stop`` said so.
-    """
-    future = client.submit(sweep_worker.begin, name, *what, pure=False)
-    while not future.done():
-        if should_stop():
-            raise Interrupted("the same command: nothing has been trained yet")
-        time.sleep(LOOK / 5)
-    return _outcome(future)
 
 
 def hand_out(
@@ -72,6 +34,7 @@ def hand_out(
     title: str,
     retries: int,
     should_stop: Callable[[], bool],
+    said: set[str],
 ) -> dict[str, str]:
     """Have all tasks done that are not done yet, as many at a time as there are workers.
 
@@ -83,6 +46,7 @@ def hand_out(
         title: Of the sweep, for the progress line.
         retries: Do a task so many times more where its worker died, or something else than its input was wrong.
         should_stop: Asked twice a second; what runs saves its state then.
+        said: Warnings that need not be said again; those of the tasks are added.
 
     Returns:
         Name -> why, of the tasks that failed.
@@ -95,7 +59,7 @@ def hand_out(
     done = {task.name for task in tasks} - {task.name for task in waiting}
     failed: dict[str, str] = {}
     under_way: dict[Any, Task] = {}
-    places: dict[Any, str] = {}
+    places: dict[Any, Place] = {}
     tried: dict[str, int] = {}
     not_before: dict[str, float] = {}
     stopping = False
@@ -110,23 +74,42 @@ def hand_out(
         tqdm.write(f"failed: {task.name}: {reason}")
         note(task, "failed", reason=reason, **more)
 
-    def hand(task: Task, worker: str) -> None:
+    def hand(task: Task, worker: Place) -> None:
         tried[task.name] = tried.get(task.name, 0) + 1
-        # Dask might give a second task to a worker that is at work; if this one is gone by now, any other does.
-        where = {"workers": [worker], "allow_other_workers": True, "pure": False}
+        # By no other: when a worker goes, Dask by itself would queue its task behind another one's, and count no death.
+        where = {"workers": [worker[0]], "pure": False}
         key = f"{task.name}-{uuid.uuid4().hex[:8]}"
         future = client.submit(sweep_worker.work, name, task, key=key, **where)
         under_way[future], places[future] = task, worker
-        note(task, "handed out", worker=worker, time_number=tried[task.name])
+        note(task, "handed out", worker=worker[0], time_number=tried[task.name])
 
     def again(task: Task, reason: str, *, after: float = 0.0) -> None:
         note(task, "again", reason=reason)
         not_before[task.name] = time.monotonic() + after
         waiting.insert(0, task)
 
+    def warn(task: Task, words: str) -> None:
+        tqdm.write(f"warning: {task.name}: {words}")
+        note(task, "warning", words=words)
+
+    def once_more(task: Task, reason: str, **more: Any) -> None:
+        if tried[task.name] <= retries:
+            tqdm.write(f"again: {task.name}: {reason}")
+            again(task, reason)
+        else:
+            fail(task, f"{reason}; tried {tried[task.name]} times", **more)
+
+    def left_undone(task: Task, worker: str, key: str) -> None:
+        became = fate(client, worker, key)
+        if became == "died":
+            once_more(task, "its worker died")
+        else:
+            tried[task.name] -= 1
+            again(task, f"its worker {became}")
+
     def take(future: Any, task: Task) -> None:
         try:
-            found = _outcome(future)
+            found = outcome(future)
         except Interrupted:
             # Its worker was closed in good order: another one goes on.
             tried[task.name] -= 1
@@ -136,23 +119,22 @@ def hand_out(
             if task.name not in not_before:
                 tqdm.write(f"waits: {task.name}: {error}")
             again(task, str(error), after=LATER)
-        except _Lost:
+        except Lost:
             raise
         except InputError as error:
             fail(task, str(error))
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-            if type(error).__name__ == "KilledWorker":
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".removesuffix(": ")
+            if isinstance(error, KilledWorker):
                 reason = "its worker died"
-            else:
-                reason = f"{type(error).__name__}: {reason}"
-            if tried[task.name] <= retries:
-                tqdm.write(f"again: {task.name}: {reason}")
-                again(task, reason)
-            else:
-                words = "".join(traceback.format_exception(error))
-                fail(task, f"{reason}; tried {tried[task.name]} times", traceback=words)
+            once_more(task, reason, traceback="".join(traceback.format_exception(error)))
         else:
+            for words in found.pop("epochs"):
+                warn(task, words)
+            # Of the cells or the machine: every task would say so.
+            for words in sorted(set(found.pop("warnings")) - said):
+                warn(task, words)
+                said.add(words)
             done.add(task.name)
             note(task, "done", **found)
             bar.update()
@@ -168,13 +150,18 @@ def hand_out(
         bar_format="{desc}: {n_fmt} done of {total_fmt}{postfix} [{elapsed}, {remaining} left]",
     ) as bar:
         while waiting or under_way:
+            workers = workers_of(client)
+            for future in [one for one in under_way if places[one] not in workers and not one.done()]:
+                left_undone(under_way.pop(future), places.pop(future)[0], future.key)
+                future.cancel()
             if should_stop() and not stopping:
                 stopping = True
-                client.run(partial(sweep_worker.stop, name))
+                # One that is being closed no longer hears it, and was asked already.
+                client.run(partial(sweep_worker.stop, name), on_error="ignore")
             if stopping:
                 waiting.clear()
-            workers = at_hand(client)
-            free = [worker for worker in workers if worker not in places.values()]
+            taking = [worker for worker, status in workers.items() if status == "running"]
+            free = [worker for worker in taking if worker not in places.values()]
             for task in list(waiting):
                 if not free:
                     break
@@ -186,7 +173,7 @@ def hand_out(
                 elif len(missing) == len(lost) and time.monotonic() >= not_before.get(task.name, 0):
                     waiting.remove(task)
                     hand(task, free.pop(0))
-            left = "" if workers else "; waits for a worker"
+            left = "" if taking else "; waits for a worker"
             bar.set_postfix_str(f"{len(under_way)} running, {len(failed)} failed{left}")
             if under_way:
                 try:
@@ -194,32 +181,13 @@ def hand_out(
                 except TimeoutError:
                     continue
                 except CancelledError:
-                    raise _Lost(f"the scheduler is lost; {AGAIN}") from None
+                    raise Lost(f"the scheduler is lost; {AGAIN}") from None
             else:
                 time.sleep(LOOK)
             for future in [one for one in under_way if one.done()]:
                 places.pop(future)
                 take(future, under_way.pop(future))
+        bar.set_postfix_str(f"{len(failed)} failed")
     if stopping:
         raise Interrupted
     return failed
-
-
-def at_hand(client: Client) -> list[str]:
-    """Addresses of the workers that take tasks now; one that has just been started does not yet."""
-    try:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-    except OSError as error:
-        raise _Lost(f"the scheduler is lost ({error}); {AGAIN}") from None
-    return [address for address, about in workers.items() if about["status"] == "running"]
-
-
-class _Lost(InputError):
-    """The scheduler is gone."""
-
-
-def _outcome(future: Any) -> Any:
-    """What a worker returned, or its error."""
-    if future.status == "cancelled":
-        raise _Lost(f"the scheduler is lost; {AGAIN}")
-    return future.result()

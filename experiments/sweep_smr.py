@@ -12,6 +12,8 @@ from experiments.prepare import Prepared, prepare
 from experiments.runs import check_same, identity_of, open_run, severity_of
 from experiments.smr import Config, method_of, resolved, title
 from experiments.sweep_tasks import Task, of_run, set_up
+from smrjax.method import Method
+from smrjax.taxonomy import Taxonomy
 from smrjax.train.learner import Learner
 
 
@@ -29,11 +31,18 @@ def begin(config: Config, rows: Mapping[str, dict[str, Any]], out: Path, command
     }
     first = next(iter(own.values()))
     set_up(first.train.devices, first)
-    prepared = prepare(first, lambda taxonomy: [method_of(one.smr, taxonomy) for one in own.values()][0])
+
+    def checked(taxonomy: Taxonomy) -> Method:
+        # What does not fit the classes is said before a folder is made, whichever row it is of.
+        for one in own.values():
+            method_of(one.smr, taxonomy)
+        return method_of(first.smr, taxonomy)
+
+    prepared = prepare(first, checked)
+    # The same for all rows: they differ in nothing but the method.
+    identity, severity = identity_of(prepared), severity_of(prepared.severity, prepared.severity_file)
     tasks = []
     for name, one in own.items():
-        severity = severity_of(prepared.severity, prepared.severity_file)
-        identity = identity_of(prepared)
         folder = open_run(
             one, "smr", name, identity=identity, severity=severity, repeated=prepared.repeated, command=command
         )

@@ -1,6 +1,7 @@
 """What a sweep does of the training strategies: pre-trainings, range tests and folds of one run, then its tables."""
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ def begin(config: Config, rows: Mapping[str, dict[str, Any]], out: Path, command
     check(config)
     work = ready(config)
     for row, reason in work.left_out.items():
-        print(f"left out: {row}: {reason}")
+        warnings.warn(f"left out: {row}: {reason}", stacklevel=2)
     chosen = tuple(row for row in work.rows if row.folder in rows)
     if not chosen:
         raise InputError(f"--rows {' '.join(rows)}: there are no weights or data for them")

@@ -1,10 +1,11 @@
 """What the workers of a sweep do: make the runs, and one task after the other."""
 
 import os
+import re
 import signal
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +14,8 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from experiments import sweep_guides, sweep_smr, sweep_strategies
 from experiments.sweep_tasks import Task
-from smrjax.errors import InputError
+from smrjax.errors import InputError, one_line
+from smrjax.files import read_json
 
 #: Experiment -> how its runs are begun, and how one of its tasks is done.
 EXPERIMENTS: dict[str, Any] = {
@@ -21,6 +23,7 @@ EXPERIMENTS: dict[str, Any] = {
     "guides": sweep_guides,
     "strategies": sweep_strategies,
 }
+_FIGURE = re.compile(r"\d[\d.e%+-]*")
 
 
 class Listening(WorkerPlugin):
@@ -54,23 +57,27 @@ def stop(name: str, dask_worker: Worker) -> None:
 
 def begin(
     plugin: str, experiment: str, config: Any, rows: Mapping[str, dict[str, Any]], out: Path, command: str
-) -> list[Task]:
-    """Make the folders of all runs; what they need to be told is said here.
+) -> tuple[list[Task], list[str]]:
+    """Make the folders of all runs.
+
+    Returns:
+        The tasks, and the warnings.
 
     Raises:
         InputError: for anything that does not fit, before a folder is made.
     """
     _go(plugin)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *rest, **more: print(f"warning: {message}")
-        return EXPERIMENTS[experiment].begin(config, rows, out, command)
+    with warnings.catch_warnings(record=True) as caught:
+        tasks = EXPERIMENTS[experiment].begin(config, rows, out, command)
+    return tasks, _words(caught)
 
 
 def work(plugin: str, task: Task) -> dict[str, Any]:
     """Do a task, from where it stopped.
 
     Returns:
-        ``from_step``: steps that were done before; ``seconds``; ``worker``: its address and process.
+        ``from_step``: steps that were done before; ``seconds``; ``worker``: its address and process; ``epochs``: what
+        its training's monitor said, see `of_epochs`; ``warnings``: all others.
 
     Raises:
         InUse: if another process is working on it.
@@ -78,12 +85,37 @@ def work(plugin: str, task: Task) -> dict[str, Any]:
         InputError: for anything that does not fit.
     """
     listening, start = _go(plugin), monotonic()
-    with warnings.catch_warnings():
-        # They were said when the runs were begun.
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as caught:
         before = EXPERIMENTS[task.experiment].do(task, listening.asked.is_set)
-    worker = f"{get_worker().address}, process {os.getpid()}"
-    return {"from_step": before, "seconds": round(monotonic() - start, 2), "worker": worker}
+    history = [] if task.fold is None else read_json(Path(task.result)).get("history", [])
+    return {
+        "from_step": before,
+        "seconds": round(monotonic() - start, 2),
+        "worker": f"{get_worker().address}, process {os.getpid()}",
+        "epochs": of_epochs(history),
+        "warnings": _words(caught),
+    }
+
+
+def of_epochs(history: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the monitor said of a training, each once: as it was said first, and of how many epochs.
+
+    Args:
+        history: A fold's metrics rows; some methods have no ``warnings`` in them.
+
+    >>> of_epochs([{"epoch": 0, "warnings": ["rank 1.2"]}, {"epoch": 1}, {"epoch": 2, "warnings": ["rank 1.1"]}])
+    ['epoch 1 and 1 more: rank 1.2']
+    """
+    said: dict[str, list[str]] = {}
+    for row in history:
+        for words in row.get("warnings", ()):
+            # The same with another figure in it is no news.
+            said.setdefault(_FIGURE.sub("", words), []).append(f"epoch {row['epoch'] + 1}: {words}")
+    return [first if not more else first.replace(":", f" and {len(more)} more:", 1) for first, *more in said.values()]
+
+
+def _words(caught: Iterable[warnings.WarningMessage]) -> list[str]:
+    return [one_line(str(one.message)) for one in caught]
 
 
 def _go(plugin: str) -> Listening:

@@ -82,8 +82,8 @@ def sync_tree(folder: Path) -> None:
 
 
 def take_away_parts(folder: Path) -> None:
-    """Delete what killed processes left of `atomic`, anywhere in a folder that nobody writes to."""
-    for path in folder.rglob(".*-*.part*"):
+    """Delete what killed processes left of `atomic` in a folder that nobody writes to; not in those within it."""
+    for path in folder.glob(".*-*.part*"):
         with contextlib.suppress(OSError):
             path.unlink()
 

@@ -31,7 +31,10 @@ ALLOWED: dict[str, set[str]] = {
 HOMES = {
     "sklearn": {"smrjax/evaluate", "smrjax/classical", "smrjax/data/folds.py"},
     "skimage": {"smrjax/classical"},
-    "distributed": {"experiments/cluster.py", "experiments/sweep_queue.py", "experiments/sweep_worker.py"},
+    "distributed": {
+        "experiments/cluster.py",
+        *(f"experiments/sweep_{part}.py" for part in ("client", "queue", "worker")),
+    },
     "networkx": {"smrjax/guides"},
     "igraph": {"smrjax/guides"},
     "umap": {"smrjax/guides", "smrjax/report/projection.py"},

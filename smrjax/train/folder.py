@@ -79,7 +79,8 @@ def create_run(folder: Path, files: Mapping[str, Any], *, also: Callable[[Path],
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a folder for this process; when it ends, however it does, the folder is free.
 
-    Whoever holds it alone has it without what a killed process left half written.
+    Whoever holds it alone has it without what a killed process left half written, there and in the folders within it,
+    but for those that another process holds.
 
     Args:
         folder: Of a run, or of one of its folds.
@@ -109,5 +110,19 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.ftruncate(handle.fileno(), 0)
                 os.write(handle.fileno(), f"{socket.gethostname()}, process {os.getpid()}\n".encode())
-            take_away_parts(folder)
+            _take_away_all_parts(folder)
         yield
+
+
+def _take_away_all_parts(folder: Path) -> None:
+    """`take_away_parts` of a folder that is held and of those within it, but for those where others may be at work."""
+    import fcntl
+
+    take_away_parts(folder)
+    for inner in [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]:
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            if (inner / ".lock").exists():
+                # Who works on a fold holds the folders around it shared; both are left alone.
+                handle = held.enter_context(open(inner / ".lock", "a+"))
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take_away_all_parts(inner)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -186,7 +187,14 @@ def test_a_sweep_whose_worker_is_killed_ends_like_a_run_by_hand(tmp_path, by_han
     killer.start()
     words = ["smr-figure3", "--rows", *ROWS, *FEW, "--jobs", "2", "--out", str(tmp_path), "--name", "s"]
     assert call(monkeypatch, words) == 0
-    table = capsys.readouterr().out.partition("| method")[2]
+    out, said = capsys.readouterr()
+    # First of all, where to watch it; then one line that is written anew.
+    assert re.match(r"scheduler tcp://127\.0\.0\.1:\d+, dashboard http://127\.0\.0\.1:\d+/status\n", out)
+    lines = [line for line in said.split("\r") if line.startswith("smr-figure3: ")]
+    counts = [re.match(r"smr-figure3: (\d) done of 6(.*) \[\d\d:\d\d, .* left\]", line).groups() for line in lines]
+    assert counts[0][0] == "0" and counts[-1] == ("6", ", 0 failed")
+    assert counts == sorted(counts, key=lambda one: one[0]) and "2 running, 0 failed" in {one[1][2:] for one in counts}
+    table = out.partition("| method")[2]
     assert "TML" in table and "fixed curve" in table
     done = [one for one in events(home) if one["event"] == "done"]
     steps = {one["task"]: one["from_step"] for one in done}

@@ -83,6 +83,8 @@ def test_a_worker_asked_to_go_then_ctrl_c_then_on_to_the_end(tmp_path, cluster):
     subprocess.run([*sweep, "--resume", str(home)], cwd=ROOT, check=True, capture_output=True)
     done = {one["task"]: one["from_step"] for one in events(home) if one["event"] == "done"}
     assert len(done) == 6 == sum(one["event"] == "done" for one in events(home))
+    again = [(one["task"], one["reason"]) for one in events(home) if one["event"] == "again"]
+    assert (f"{ROWS[0]}, fold 0", "its worker was asked to stop") in again
     assert done[f"{ROWS[0]}, fold 0"] > 0 and done[f"{ROWS[1]}, fold 0"] >= max(kept)
     for row, fold in folds.items():
         for number in (0, 1):

@@ -1,108 +1,95 @@
 """What workers do of the guides and of the training strategies is what their experiments do by hand."""
 
+import os
+import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from experiments import guides, strategies, strategies_options, sweep_guides, sweep_strategies
-from experiments.config import DataOptions, EncoderOptions, RunOptions, TrainOptions
-from experiments.prepare import prepare
+from experiments import strategies, strategies_options, sweep_strategies
 from experiments.runtime import leave
-from experiments.strategies_options import Config, RecipeOptions, StrategyOptions
-from experiments.sweep_rows import SWEEPS
-from experiments.sweep_tasks import left_of
-from smrjax.errors import InputError
-from smrjax.files import read_flat, read_json
+from experiments.strategies_options import StrategyOptions
+from experiments.sweep_rows import SWEEPS, Sweep
+from smrjax.files import read_json
 from tests.experiments.test_strategies import cell_folder
+from tests.experiments.test_sweep import assert_same_bits, call, events
 
 # A few hundred cells leave the rarest class out of a fold.
-pytestmark = pytest.mark.filterwarnings("ignore:classes without a cell")
-
-
-def never() -> bool:
-    return False
+pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.mark.soak
-def test_a_row_of_the_guides(tmp_path):
-    config = guides.Config(
-        data=DataOptions(count=360, folds=3, only_folds=(0,), image_size=16),
-        encoder=EncoderOptions(encoder="densenet_tiny"),
-        train=TrainOptions(epochs=1, per_class=1, devices=1),
-        run=RunOptions(pictures=False, compile_cache=False),
-    )
-    rows = {name: SWEEPS["guides-figure5"].rows[name] for name in ("tml", "circular-distance")}
-    tasks = sweep_guides.begin(config, rows, tmp_path, "the command")
-    assert [one.name for one in left_of(tasks)] == [
-        "tml, fold 0",
-        "tml, summary",
+def test_a_row_of_the_guides(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("distributed", reason="needs the extra [dask]")
+    few = ["--count", "360", "--folds", "3", "--only-folds", "0", "--image-size", "16", "--encoder", "densenet_tiny"]
+    few += ["--per-class", "1", "--epochs", "1", "--devices", "1", "--no-pictures", "--out", str(tmp_path)]
+    home = tmp_path / "sweeps" / "s"
+    words = ["guides-figure5", "--rows", "tml", "circular-distance", *few, "--jobs", "2", "--name", "s"]
+    assert call(monkeypatch, words) == 0
+    table = capsys.readouterr().out.partition("| method")[2]
+    assert "TML" in table and "circular, distance loss" in table
+    assert [one["task"] for one in sorted(events(home), key=lambda one: one["task"]) if one["event"] == "done"] == [
         "circular-distance, fold 0",
         "circular-distance, summary",
+        "tml, fold 0",
+        "tml, summary",
     ]
-    folder = tmp_path / "guides" / "all"
-    assert read_json(folder / "run.json")["command"] == "the command"
-    for one in tasks[2:]:
-        sweep_guides.do(one, never)
-    assert left_of(tasks) == tasks[:2]
-    # By hand, in another folder.
-    prepared = prepare(config, lambda taxonomy: guides.baseline(config, taxonomy))
-    places = guides.lay_out(replace(config, guides=guides.GuideOptions(guide=("circular",))), prepared.taxonomy)
-    other = tmp_path / "by-hand"
-    other.mkdir()
-    for file in ("config.json", "run.json"):
-        (other / file).write_bytes((folder / file).read_bytes())
-    guides.run_one(config, prepared, other, "circular-distance", ("circular", "distance"), places)
-    ours, theirs = (one / "circular-distance" for one in (folder, other))
-    assert read_json(ours / "fold_0" / "result.json") == read_json(theirs / "fold_0" / "result.json")
-    found, wanted = (read_flat(one / "fold_0" / "embeddings.npz") for one in (ours, theirs))
-    np.testing.assert_array_equal(found["embeddings"], wanted["embeddings"])
-    assert read_json(ours / "summary.json")["title"] == "circular, distance loss"
+    by_hand = [sys.executable, "-m", "experiments.guides", "--guide", "circular", "--loss", "distance", *few]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([*by_hand, "--name", "by-hand"], check=True, env=environment, capture_output=True)
+    folder = home / "guides" / "all"
+    for row in ("tml", "circular-distance"):
+        assert_same_bits(folder / row / "fold_0", tmp_path / "guides" / "by-hand" / row / "fold_0")
     # Another matrix draws other guides: what is there no longer fits.
     run = read_json(folder / "run.json")
+    assert run["command"].startswith("python -m experiments.sweep guides-figure5 --rows")
     (folder / "run.json").write_text((folder / "run.json").read_text().replace(run["guides"], "0" * 64))
-    with pytest.raises(InputError, match="the guides are no longer those the run began with"):
-        sweep_guides.do(tasks[2], never)
+    (folder / "circular-distance" / "fold_0" / "result.json").unlink()
+    assert call(monkeypatch, ["guides-figure5", "--resume", str(home), "--jobs", "1"]) == 2
+    assert "the guides are no longer those the run began with" in capsys.readouterr().err
 
 
 @pytest.mark.soak
-def test_rows_of_table_4(tmp_path, monkeypatch):
+def test_rows_of_table_4(tmp_path, monkeypatch, capsys):
+    dask = pytest.importorskip("dask", reason="needs the extra [dask]")
     cells, other = cell_folder(tmp_path / "cells", ("A", "B", "C"), 0), cell_folder(tmp_path / "other", ("X", "Y"), 1)
-    monkeypatch.setattr(strategies_options, "TABLE4_ENCODERS", ("resnet_tiny",))
-    monkeypatch.setattr(strategies_options, "TABLE4_INITS", ("random", "cd", "nowhere"))
-    words = ["--table4", "--data", str(cells), "--pretrain", f"cd={other}", "--image-size", "16", "--epochs", "1"]
+    # The table's own networks take hours.
+    small = {"TABLE4_ENCODERS": ("resnet_tiny",), "TABLE4_INITS": ("random", "cd", "nowhere")}
+    rows = {f"resnet_tiny/{init}": {"encoder": ("resnet_tiny",), "init": (init,)} for init in small["TABLE4_INITS"]}
+    for name, value in small.items():
+        monkeypatch.setattr(strategies_options, name, value)
+    monkeypatch.setitem(SWEEPS, "bm-table4", Sweep("strategies", rows))
+    in_workers = ["from experiments import strategies_options"]
+    in_workers += [f"strategies_options.{name} = {value!r}" for name, value in small.items()]
+    words = ["--data", str(cells), "--pretrain", f"cd={other}", "--image-size", "16", "--epochs", "1"]
     words += ["--batch", "8", "--lr-steps", "10", "--folds", "3", "--only-folds", "1", "--no-pictures"]
-    words += ["--no-compile-cache", "--devices", "1", "--out", str(tmp_path), "--name", "by-hand"]
-    monkeypatch.setattr(sys, "argv", ["strategies", *words])
-    leave(strategies.main)
-    config = Config(
-        strategy=StrategyOptions(pretrain=(f"cd={other}",)),
-        data=DataOptions(data=str(cells), image_size=16, folds=3, only_folds=(1,)),
-        recipe=RecipeOptions(epochs=1, batch=8, lr_steps=10, devices=1),
-        run=RunOptions(pictures=False, compile_cache=False),
-    )
-    names = [f"resnet_tiny/{init}" for init in ("random", "cd", "nowhere")]
-    tasks = sweep_strategies.begin(config, dict.fromkeys(names, {}), tmp_path / "sweep", "the command")
-    after = {one.name: one.after for one in tasks}
+    words += ["--no-compile-cache", "--devices", "1", "--out", str(tmp_path)]
+    with dask.config.set({"distributed.worker.preload": ["\n".join(in_workers)]}):
+        assert call(monkeypatch, ["bm-table4", *words, "--jobs", "2", "--name", "s"]) == 0
+    said = capsys.readouterr().err
+    # The row without data is left out, and said.
+    assert "warning: left out: resnet_tiny, nowhere" in said
+    home = tmp_path / "sweeps" / "s"
+    after = {one["name"]: tuple(one["after"]) for one in read_json(home / "sweep.json")["tasks"]}
     assert after == {
         "resnet_tiny/random, learning rate": (),
         "resnet_tiny/random, fold 1": ("resnet_tiny/random, learning rate",),
         "resnet_tiny/pretraining/cd": (),
         "resnet_tiny/cd, learning rate": ("resnet_tiny/pretraining/cd",),
         "resnet_tiny/cd, fold 1": ("resnet_tiny/cd, learning rate",),
-        "tables": tuple(one.name for one in tasks[:-1]),
+        "tables": tuple(name for name in after if name != "tables"),
     }
-    for one in tasks:
-        sweep_strategies.do(one, never)
-    assert not left_of(tasks)
+    done = [one["task"] for one in events(home) if one["event"] == "done"]
+    assert sorted(done) == sorted(after) and all(
+        done.index(name) > done.index(one) for name in after for one in after[name]
+    )
+    monkeypatch.setattr(sys, "argv", ["strategies", "--table4", *words, "--name", "by-hand"])
+    leave(strategies.main)
     found, wanted = (
-        read_json(one / "strategies" / name / "summary.json")
-        for one, name in ((tmp_path / "sweep", "table4"), (tmp_path, "by-hand"))
+        read_json(one / "strategies" / name / "summary.json") for one, name in ((home, "table4"), (tmp_path, "by-hand"))
     )
     assert found["rows"] == wanted["rows"] and len(found["rows"]) == 2
-    # The row without data is left out, and said.
     assert list(found["left_out"]) == ["resnet_tiny, nowhere"]
 
 

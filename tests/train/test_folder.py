@@ -99,3 +99,33 @@ def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", float("nan"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_processes_left_goes_but_not_what_others_are_writing(tmp_path):
+    """A sweep is gone on with while a worker is at work on a fold of one of its runs."""
+
+    def parts(folder):
+        for place in (folder, folder / "fold_0", folder / "fold_0" / "deeper", folder / "fold_1"):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / ".embeddings-123.part.npz").touch()
+
+    def left():
+        return {str(part.parent.relative_to(tmp_path)) for part in tmp_path.rglob("*.part*")}
+
+    at_work, dead = tmp_path / "smr" / "tml", tmp_path / "smr" / "svd"
+    for run in (at_work, dead):
+        parts(run)
+        # Locks of processes that are gone.
+        for place in (run, run / "fold_0"):
+            (place / ".lock").touch()
+    (tmp_path / ".sweep-9.part.json").touch()
+    with locked(at_work, shared=True), locked(at_work / "fold_1"):
+        # Its own, and no one else's: another fold may be under way in another process.
+        written = left()
+        assert str((at_work / "fold_1").relative_to(tmp_path)) not in written
+        (at_work / "fold_1" / ".embeddings-7.part.npz").touch()
+        with locked(tmp_path):
+            assert left() == {f"smr/tml{place}" for place in ("", "/fold_0", "/fold_0/deeper", "/fold_1")}
+    # Who holds the run as a whole has it without all of them.
+    with locked(at_work):
+        assert left() == set()
