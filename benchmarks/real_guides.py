@@ -18,7 +18,7 @@ from typing import Any
 from experiments.config import from_json
 from experiments.guides import BASELINE, Config, variants
 from experiments.guides_report import draw_scores, table_of_methods
-from smrjax.train.folder import read_json
+from smrjax.files import read_json
 
 Runs = dict[str, tuple[str, str] | None]
 

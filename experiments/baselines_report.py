@@ -12,9 +12,8 @@ from experiments.outcome import Judged, read_predictions
 from experiments.provenance import origin
 from experiments.titles import NAMES
 from smrjax.evaluate import interval, m_score, macro_f1
-from smrjax.files import read_object
+from smrjax.files import atomic, read_json, read_object, write_json
 from smrjax.report import baselines_figure, confusion_figure
-from smrjax.train.folder import atomic, read_json, write_json
 
 #: How groups of methods are called; a feature by its own name.
 GROUPS = {"network": "networks", "embedding": "embeddings"}

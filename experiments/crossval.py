@@ -20,12 +20,12 @@ from experiments.summary import write_summary
 from experiments.views import VIEWS
 from smrjax.data.sampling import pk_batches
 from smrjax.errors import InputError
-from smrjax.files import read_flat, read_object
+from smrjax.files import read_flat, read_object, write_arrays, write_json
 from smrjax.predict.stains import write_stain
 from smrjax.taxonomy.stored import to_json
 from smrjax.train import parallel
 from smrjax.train.assess import assess_fold
-from smrjax.train.folder import locked, write_arrays, write_json
+from smrjax.train.folder import locked
 from smrjax.train.learner import Learner, Plan, build, embed_cells
 from smrjax.train.loop import Interrupted, train
 from smrjax.train.optimizer import adamw_cosine

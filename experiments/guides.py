@@ -28,10 +28,10 @@ from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax, resumable
 from smrjax.data.cache import cache_root
 from smrjax.errors import InputError
+from smrjax.files import read_json, write_json
 from smrjax.guides import GUIDES, adjacency, find_matrix, read_matrix
 from smrjax.method import INVERSES, Method, guided, tml
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import read_json, write_json
 from smrjax.train.loop import Interrupted
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from experiments.outcome import Judged, write_outcome
 from smrjax.classical.search import best_of, classifier, draw, try_sets
 from smrjax.errors import InputError
 from smrjax.evaluate import m_score
-from smrjax.train.folder import write_json
+from smrjax.files import write_json
 from smrjax.train.loop import Interrupted
 
 

@@ -21,9 +21,9 @@ from smrjax.data.sampling import shuffled_batches
 from smrjax.errors import InputError
 from smrjax.evaluate import m_score
 from smrjax.evaluate.scores import M_SCORE_FLOOR
+from smrjax.files import write_json
 from smrjax.method import network
 from smrjax.train import parallel
-from smrjax.train.folder import write_json
 from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
 from smrjax.train.loop import Diverged, train
 from smrjax.train.optimizer import adam

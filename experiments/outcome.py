@@ -11,9 +11,8 @@ import numpy as np
 from smrjax.data import CellSet
 from smrjax.errors import InputError
 from smrjax.evaluate import score_report
-from smrjax.files import cell, read_rows
+from smrjax.files import atomic, cell, read_rows, write_json
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import atomic, write_json
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from experiments.provenance import versions
 from smrjax.data.folder import plain
 from smrjax.evaluate import accuracy, confusion, expected_calibration_error, macro_f1_at_support
 from smrjax.evaluate.counts import DifferentialCount
+from smrjax.files import write_json
 from smrjax.predict.counting import count_groups, write_counts, write_ratios
 from smrjax.predict.model import WARNING, Model
 from smrjax.predict.table import FLAGS, read_columns
 from smrjax.taxonomy import Taxonomy, counterparts
 from smrjax.taxonomy.stored import to_json
-from smrjax.train.folder import write_json
 
 FILES = ("predictions.csv", "predictions.parquet", "counts.csv", "ratios.csv", "summary.json")
 

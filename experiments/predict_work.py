@@ -10,9 +10,9 @@ from typing import Any
 from experiments.first_weights import digest_of
 from smrjax.data.listing import Picture
 from smrjax.errors import InputError
+from smrjax.files import read_json, write_json
 from smrjax.predict.model import Member, Model
 from smrjax.taxonomy.stored import to_json
-from smrjax.train.folder import read_json, write_json
 
 
 @dataclass(frozen=True)

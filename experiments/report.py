@@ -28,8 +28,8 @@ from experiments.report_traversal import Placed, placed, traversal
 from experiments.report_words import enumerated
 from experiments.runtime import leave
 from smrjax.errors import InputError
+from smrjax.files import atomic
 from smrjax.report.page import Html, code, page, words
-from smrjax.train.folder import atomic
 
 
 @dataclass(frozen=True)

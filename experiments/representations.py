@@ -13,10 +13,10 @@ from experiments.guides_report import title_of
 from experiments.outcome import Judged
 from experiments.prepare import Blocks, Parts, Prepared, equip
 from smrjax.errors import InputError
+from smrjax.files import read_json, write_json
 from smrjax.guides import find_matrix
 from smrjax.method import Method, softmax, tml
 from smrjax.taxonomy import Taxonomy
-from smrjax.train.folder import read_json, write_json
 from smrjax.train.loop import Interrupted
 
 NAMES = ("tml", "softmax", "smr", "guides")

@@ -19,9 +19,9 @@ from smrjax.data.augment import dihedral
 from smrjax.data.resized_crop import resized_crop
 from smrjax.data.sampling import balanced_batches, shuffled_batches
 from smrjax.errors import InputError
+from smrjax.files import write_json
 from smrjax.method import logits, network
 from smrjax.train import parallel
-from smrjax.train.folder import write_json
 from smrjax.train.learner import Cells, Learner, Plan, build, embed_cells
 from smrjax.train.loop import train
 from smrjax.train.lr_range import lr_range

@@ -19,9 +19,8 @@ from experiments.titles import NAMES
 from smrjax.encoders import IMAGENET_WEIGHTS
 from smrjax.errors import InputError
 from smrjax.evaluate import FoldScores, confusion, fold_scores, mean_shares
-from smrjax.files import read_object
+from smrjax.files import atomic, read_json, read_object, write_json
 from smrjax.report import classwise_table, confusion_figure, learning_figure, lr_range_figure, strategies_table
-from smrjax.train.folder import atomic, read_json, write_json
 
 SCORES = ("precision", "recall", "f1")
 _EPOCH = {"epoch": int} | dict.fromkeys(

@@ -17,7 +17,7 @@ from experiments.strategies_options import Config, Row
 from experiments.strategies_recipe import cells_of, find_rate, fit, learner_of, probabilities, steps_of
 from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of, parts_of
 from smrjax.evaluate import least_severe
-from smrjax.train.folder import atomic, write_json
+from smrjax.files import atomic, write_json
 from smrjax.train.learner import Learner
 from smrjax.train.loop import Diverged
 from smrjax.train.state import keep_best

@@ -8,8 +8,7 @@ from experiments.fold_files import read_result
 from experiments.provenance import origin
 from smrjax.data import CellSet
 from smrjax.evaluate.statistics import interval
-from smrjax.files import read_object, read_rows
-from smrjax.train.folder import atomic, read_json, write_json
+from smrjax.files import atomic, read_json, read_object, read_rows, write_json
 
 
 def write_summary(folder: Path, cells: CellSet, *, folds: tuple[int, ...], title: str) -> dict[str, Any]:

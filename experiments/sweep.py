@@ -26,7 +26,8 @@ from experiments.sweep_rows import SWEEPS
 from experiments.sweep_tasks import STORED, Task, from_json, left_of
 from experiments.sweep_tasks import to_json as tasks_to_json
 from smrjax.errors import InputError
-from smrjax.train.folder import locked, write_json
+from smrjax.files import write_json
+from smrjax.train.folder import locked
 from smrjax.train.loop import Interrupted
 
 

@@ -15,7 +15,7 @@ from experiments.prepare import Prepared, prepare
 from experiments.runs import check_same, identity_of, open_run, severity_of
 from experiments.sweep_tasks import Task, of_run, set_up
 from smrjax.errors import InputError
-from smrjax.train.folder import write_json
+from smrjax.files import write_json
 from smrjax.train.learner import Learner
 
 

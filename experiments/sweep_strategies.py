@@ -17,7 +17,8 @@ from experiments.strategies_run import pretrain, pretraining_folder, run_fold, s
 from experiments.strategies_work import Work, fold_numbers, read_stored, ready
 from experiments.sweep_tasks import Task, set_up
 from smrjax.errors import InputError
-from smrjax.train.folder import locked, write_json
+from smrjax.files import write_json
+from smrjax.train.folder import locked
 from smrjax.train.loop import Diverged
 
 NAME = "table4"

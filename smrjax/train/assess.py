@@ -12,11 +12,10 @@ from smrjax.data.cellset import CellSet
 from smrjax.evaluate.readouts import compare_readouts, expected_stage
 from smrjax.evaluate.scores import least_severe, macro_f1, misclassification_severity, score_report
 from smrjax.evaluate.svm import calibrate, fit_svm, save_svm
-from smrjax.files import cell
+from smrjax.files import atomic, cell, write_arrays
 from smrjax.method import Goal, place_of
 from smrjax.taxonomy import Taxonomy
 from smrjax.train.along import Readout, decision_boundaries, from_own_stage, own_lineage, read_along
-from smrjax.train.folder import atomic, write_arrays
 
 
 def assess_fold(

@@ -9,19 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smrjax.errors import InputError
-from smrjax.files import atomic, beside, read_arrays, read_json, sync, take_away_parts, write_arrays, write_json
-
-__all__ = [
-    "InUse",
-    "atomic",
-    "create_run",
-    "locked",
-    "read_arrays",
-    "read_json",
-    "run_folder",
-    "write_arrays",
-    "write_json",
-]
+from smrjax.files import beside, sync, take_away_parts, write_json
 
 
 class InUse(InputError):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from smrjax.errors import InputError
-from smrjax.train.folder import read_arrays, write_arrays
+from smrjax.files import read_arrays, write_arrays
 
 TREE = {
     "params": {"stem": {"conv": {"kernel": np.arange(6.0).reshape(2, 3)}}},

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from smrjax.errors import InputError
-from smrjax.files import write_arrays, write_json
-from smrjax.train.folder import create_run, read_arrays, read_json
+from smrjax.files import read_arrays, read_json, write_arrays, write_json
+from smrjax.train.folder import create_run
 from smrjax.train.loop import Interrupted, train
 from smrjax.train.state import save
 from tests.train import toy

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from smrjax.errors import InputError
-from smrjax.train.folder import atomic, create_run, locked, read_json, run_folder, write_json
+from smrjax.files import atomic, read_json, write_json
+from smrjax.train.folder import create_run, locked, run_folder
 
 
 def test_two_runs_never_share_a_folder(tmp_path):
