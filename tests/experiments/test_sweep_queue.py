@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -284,14 +285,13 @@ def test_ctrl_c_while_the_runs_are_made_leaves_a_sweep_to_go_on_with(client, mon
         # The last run's folder, made after the wish is known.
         time.sleep(0.3)
         (out / "run").mkdir()
-        return [task(out / "run", "a")]
+        return [replace(task(out / "run", "a"), experiment="smr")]
 
     def do(one, stop):
         Path(one.result).write_text("{}")
         return 0
 
-    monkeypatch.setitem(sweep_worker.EXPERIMENTS, "smr", SimpleNamespace(begin=begin))
-    monkeypatch.setitem(sweep_worker.EXPERIMENTS, "made up", SimpleNamespace(do=do))
+    monkeypatch.setitem(sweep_worker.EXPERIMENTS, "smr", SimpleNamespace(begin=begin, do=do))
     cluster = ["--scheduler", client.scheduler.address]
     assert call(monkeypatch, ["smr-figure3", *cluster, "--out", str(tmp_path), "--name", "s"]) == 130
     out, said = capsys.readouterr()
