@@ -61,7 +61,7 @@ def test_processes_of_several_hosts_do_not_share_a_temporary_name(tmp_path, monk
     assert list(path.parent.iterdir()) == [path]
     for name in ("a.json", "b.npz", "no suffix", ".hidden"):
         beside(path.with_name(name)).write_text("half")
-    take_away_parts(tmp_path)
+    take_away_parts(path.parent)
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -40,7 +40,7 @@ def test_what_all_rows_share_is_hashed_once(tmp_path, monkeypatch):
     assert times == {"identity_of": 1, "severity_of": 1}
     assert [one.name for one in tasks] == [f"{row}, {what}" for row in ROWS for what in ("fold 0", "summary")]
     runs = [read_json(tmp_path / "smr" / row / "run.json") for row in ROWS]
-    assert runs[0]["initial weights"] == runs[2]["initial weights"] and len(runs[0]["initial weights"]) == 64
+    assert runs[0]["weights"] == runs[2]["weights"] and len(runs[0]["weights"]) == 64
 
 
 def test_a_row_that_does_not_fit_is_said_before_a_folder_is_made(tmp_path):
