@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import from_json
-from experiments.guides import BASELINE, Config, variants
+from experiments.guides import BASELINE, variants
+from experiments.guides_options import Config
 from experiments.guides_report import draw_scores, table_of_methods
 from smrjax.files import read_json
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import guides, smr
+from experiments import guides, guides_options, smr
 from experiments.crossval import cross_validate
 from experiments.duplicates import Repeated
 from experiments.guides_report import title_of
@@ -72,7 +72,7 @@ def _learnt(name: str, blocks: Blocks, taxonomy: Taxonomy) -> Named:
         config = smr.resolved(smr.Config())
         title = f"SMR {config.smr.loss}, {config.smr.curve.replace('bezier', 'Bézier')}"
         return title, smr.method_of(config.smr, taxonomy), None
-    options = guides.Config(data=blocks.data, train=blocks.train)
+    options = guides_options.Config(data=blocks.data, train=blocks.train)
     if find_matrix(options.guides.matrix, taxonomy.classes) is None:
         raise InputError(
             "smrjax has no similarity matrix of these classes; leave guides out here, and train them by "

@@ -5,8 +5,9 @@ from pathlib import Path
 from experiments.explanation_pages import page, pages_of
 from experiments.fold_files import read_probabilities
 from experiments.outcome import read_predictions
+from experiments.strategies_networks import model_of
 from experiments.strategies_options import Config, Row
-from experiments.strategies_work import Work, fold_numbers, model_of, parts_of
+from experiments.strategies_work import Work, fold_numbers, parts_of
 from smrjax.explain import class_score
 from smrjax.train.state import read_best
 

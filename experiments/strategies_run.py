@@ -13,9 +13,10 @@ from experiments.kinds import read_kind
 from experiments.outcome import write_outcome
 from experiments.prepare import first_variables
 from experiments.runs import check_same
+from experiments.strategies_networks import model_of
 from experiments.strategies_options import Config, Row
 from experiments.strategies_recipe import cells_of, find_rate, fit, learner_of, probabilities, steps_of
-from experiments.strategies_work import Work, fold_numbers, fold_steps, model_of, parts_of
+from experiments.strategies_work import Work, fold_numbers, fold_steps, parts_of
 from smrjax.evaluate import least_severe
 from smrjax.files import atomic, write_json
 from smrjax.train.learner import Learner

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments.checks import check_explained
 from experiments.duplicates import Repeated, nested_sides_of
 from experiments.first_weights import check_unseen, digest_of
 from experiments.kinds import read_kind
@@ -21,18 +19,16 @@ from experiments.prepare import (
     duplicates_in,
     find_severity,
     read_cells,
-    with_weights,
 )
 from experiments.runs import severity_of
-from experiments.strategies_options import DROPOUT, Config, Row, rows_of, sets_of
+from experiments.strategies_networks import check_network, check_weights
+from experiments.strategies_options import Config, Row, rows_of, sets_of
 from experiments.strategies_recipe import steps_of
 from smrjax.data import DATASETS, CellSet, load
 from smrjax.data.channels import channel_statistics
 from smrjax.data.folds import make_folds, nested_folds, split
-from smrjax.encoders import ENCODERS, Channels
+from smrjax.encoders import Channels
 from smrjax.errors import InputError
-from smrjax.explain import map_sizes
-from smrjax.train.step import AXIS
 
 #: Rows to train on, and rows that say which epoch is the best.
 Split = tuple[np.ndarray, np.ndarray]
@@ -204,52 +200,6 @@ def fold_channels(cells: CellSet, folds: np.ndarray, numbers: Iterable[int]) -> 
     return {k: Channels(*channel_statistics(cells.images, np.flatnonzero(folds[k] > 0))) for k in numbers}
 
 
-def check_network(config: Config, encoder: str, classes: tuple[str, ...]) -> None:
-    """Make sure that a network can work with the images, and that ``--explain`` can show what it is asked for.
-
-    Raises:
-        InputError: if not.
-    """
-    size = config.data.image_size
-    model, variables = _abstract(config, encoder)
-    _, outputs = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, _image(size))
-    if any(0 in stage.shape for stage in outputs.values()):
-        raise InputError(f"--image-size {size}: too small for {encoder}, whose last stages have no pixel left")
-    check_explained(config.run, classes, map_sizes(model, variables, size, size))
-
-
-def check_weights(config: Config, row: Row) -> None:
-    """Make sure that a row has the weights that it begins with.
-
-    They are read now and again when it is the row's turn: a wrong file is not to end a run of hours.
-
-    Raises:
-        InputError: if they are not there or of another network.
-    """
-    if row.begin not in ("random", "imagenet") and not Path(row.begin).exists():
-        raise InputError(f"--init {row.begin}: there is no such file or folder; or say random or imagenet")
-    if row.begin != "random":
-        with_weights(_abstract(config, row.encoder)[1], row.encoder, row.begin)
-
-
-def _abstract(config: Config, encoder: str) -> tuple[Any, Any]:
-    """A network and the shapes of its variables.
-
-    Raises:
-        InputError: if it cannot take images of this size.
-    """
-    model, size = model_of(config, encoder, None), config.data.image_size
-    try:
-        return model, jax.eval_shape(lambda key, x: model.init(key, x), jax.random.key(0), _image(size))
-    except (ValueError, ZeroDivisionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--image-size {size}: {encoder} cannot take such images ({reason})") from error
-
-
-def _image(size: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-
-
 def _domain(config: Config, name: str, cells: CellSet, channels: Channels | None) -> Domain:
     """The set of a name to pre-train on; its colours are read anew where they are not known.
 
@@ -284,19 +234,6 @@ def _domain(config: Config, name: str, cells: CellSet, channels: Channels | None
     else:
         train, validation = np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
     return Domain(found, (train, validation), channels or Channels(*channel_statistics(found.images, train)))
-
-
-def model_of(config: Config, encoder: str, channels: Channels | None) -> Any:
-    """An encoder without an embedding layer, for images of these colours, or of those it was published with."""
-    options, recipe = config.strategy, config.recipe
-    own = {} if channels is None else {"channels": channels}
-    return ENCODERS[encoder](
-        embedding_dim=0,
-        dropout=DROPOUT.get(encoder, 0.0) if options.dropout is None else options.dropout,
-        dtype=jnp.bfloat16 if recipe.bfloat16 else jnp.float32,
-        axis_name=AXIS,
-        **own,
-    )
 
 
 def fold_numbers(config: Config, work: Work) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from experiments import guides, smr, strategies_options
+from experiments import guides_options, smr, strategies_options
 from experiments.checks import check_least
 from experiments.cluster import connected, local
 from experiments.config import block, parse, to_json
@@ -48,7 +48,7 @@ class SweepOptions:
 #: Experiment -> the dataclass of its options, its presets, and the block in which rows differ.
 EXPERIMENTS: dict[str, tuple[type, dict[str, Any], str]] = {
     "smr": (smr.Config, smr.PRESETS, "smr"),
-    "guides": (guides.Config, guides.PRESETS, "guides"),
+    "guides": (guides_options.Config, guides_options.PRESETS, "guides"),
     "strategies": (strategies_options.Config, strategies_options.PRESETS, "strategy"),
 }
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from experiments.config import read_config
 from experiments.crossval import learner_of, train_fold, write_lasting
-from experiments.guides import Config, baseline, begin_one, check, lay_out, of_variant, resolved, run_one, variants
+from experiments.guides import baseline, begin_one, lay_out, of_variant, run_one, variants
+from experiments.guides_options import Config, check, resolved
 from experiments.prepare import Prepared, prepare
 from experiments.runs import check_same, identity_of, open_run, severity_of
 from experiments.sweep_tasks import Task, of_run, set_up

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import guides
+from experiments import guides, guides_options
 from experiments.config import from_json, to_json
 from experiments.runtime import leave
 from smrjax.guides import find_matrix
@@ -95,15 +95,15 @@ def test_a_set_goes_on_where_it_stopped(finished):
 
 def test_several_guides_and_both_losses():
     """The matrix and the lineages name only those guides that are drawn from them."""
-    options = guides.GuideOptions(guide=("circular", "kk", "kk"), loss=("umap", "distance"), maturity=True)
+    options = guides_options.GuideOptions(guide=("circular", "kk", "kk"), loss=("umap", "distance"), maturity=True)
     assert guides.guides_of(options) == [("circular", "", False), ("kk", "similarity", True)]
     guided = [f"{guide}-{loss}" for guide in ("circular", "kk-similarity-maturity") for loss in ("umap", "distance")]
     names = [guides.name_of(guide) for guide in guides.guides_of(options)]
-    assert list(guides.variants(guides.Config(guides=options), names)) == ["tml", *guided]
+    assert list(guides.variants(guides_options.Config(guides=options), names)) == ["tml", *guided]
 
 
 def test_all_guides_without_a_lineage_are_those_that_need_none():
-    names = [guides.name_of(guide) for guide in guides.guides_of(guides.GuideOptions(all=True), lineages=False)]
+    names = [guides.name_of(guide) for guide in guides.guides_of(guides_options.GuideOptions(all=True), lineages=False)]
     assert names == [
         *[f"{layout}-{matrix}" for layout in ("kk", "fr", "drl") for matrix in ("similarity", "severity")],
         *["circular", "random"],
@@ -112,11 +112,11 @@ def test_all_guides_without_a_lineage_are_those_that_need_none():
 
 def test_all_are_eleven_guides_two_losses_and_the_baseline():
     """GUIDES, Figures 4 and 5."""
-    options = guides.GuideOptions(all=True)
+    options = guides_options.GuideOptions(all=True)
     names = [guides.name_of(guide) for guide in guides.guides_of(options)]
     drawn = {f"{g}-{m}" for g in ("kk", "fr", "drl") for m in ("similarity", "severity", "similarity-maturity")}
     assert len(names) == 11 and set(names) == drawn | {"circular", "random"}
-    runs = guides.variants(guides.Config(guides=options), names)
+    runs = guides.variants(guides_options.Config(guides=options), names)
     assert set(runs) == {"tml"} | {f"{name}-{loss}" for name in names for loss in ("umap", "distance")}
 
 
@@ -159,12 +159,12 @@ def test_a_laboratorys_own_matrices(own_cells, tmp_path):
 
 def test_the_paper_preset_is_the_papers_setup():
     """GUIDES, section 3."""
-    paper = guides.PRESETS["paper"]
+    paper = guides_options.PRESETS["paper"]
     assert (paper.guides.alpha, paper.guides.kappa, paper.guides.margin) == (0.4, 0.2, 0.1)
     assert paper.encoder.encoder == "densenet121" and paper.encoder.dropout == 0.05
     assert paper.data.folds == 6 and paper.train.patience == 50
     assert paper.train.grid_every == 5 and paper.train.norm_weight == 0.001
-    assert from_json(guides.Config, json.loads(json.dumps(to_json(paper)))) == paper
+    assert from_json(guides_options.Config, json.loads(json.dumps(to_json(paper)))) == paper
 
 
 MATRIX = ",A,B,C\nA,5,4,1\nB,4,5,2\nC,1,2,5\n"

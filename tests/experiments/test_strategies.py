@@ -17,6 +17,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from experiments import (
     strategies,
     strategies_explain,
+    strategies_networks,
     strategies_options,
     strategies_recipe,
     strategies_run,
@@ -443,9 +444,9 @@ def test_the_paper_preset_is_the_papers_recipe():
     assert rows_of(paper.strategy) == (Row("regnet_y_32gf", "imagenet", ("cd",)),)
     assert strategies_recipe.steps_of(109_679, recipe) == 3428
     channels = Channels((0.5630, 0.4959, 0.7353), (0.2421, 0.2835, 0.1767))
-    model = strategies_work.model_of(paper, "vgg19_bn", channels)
+    model = strategies_networks.model_of(paper, "vgg19_bn", channels)
     assert model.channels == channels and model.dropout == 0.5 and model.embedding_dim == 0
-    assert strategies_work.model_of(paper, "regnet_y_32gf", channels).dropout == 0
+    assert strategies_networks.model_of(paper, "regnet_y_32gf", channels).dropout == 0
 
 
 def test_views_are_averaged_where_asked_for(folders):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import guides, smr, strategies_options, sweep
+from experiments import guides, guides_options, smr, strategies_options, sweep
 from experiments.config import parse
 from experiments.guides import variants
 from experiments.runtime import leave
@@ -53,8 +53,8 @@ def test_every_row_of_figure_3_is_a_command_of_smr():
 
 
 def test_rows_of_the_guides_and_of_table_4_are_what_their_experiments_run():
-    names = [guides.name_of(one) for one in guides.guides_of(guides.GuideOptions(all=True))]
-    every = variants(guides.Config(guides=guides.GuideOptions(all=True)), names)
+    names = [guides.name_of(one) for one in guides.guides_of(guides_options.GuideOptions(all=True))]
+    every = variants(guides_options.Config(guides=guides_options.GuideOptions(all=True)), names)
     assert set(every) == set(SWEEPS["guides-figure5"].rows)
     table = strategies_options.resolved(strategies_options.Config(strategy=StrategyOptions(table4=True)))
     assert {row.folder for row in rows_of(table.strategy)} == set(SWEEPS["bm-table4"].rows)
