@@ -142,6 +142,7 @@ def test_training_names_the_damaged_image_and_leaves_nothing(cells, tmp_path, ca
     every = [(name, data) for name, data, _ in hostile.damaged(1000)][:: 1000 // count]
     bad = [(name, data) for name, data in every if reasons(write(tmp_path / "one", {name: data}))[0]]
     assert len(bad) > count // 2
+    print(f"{len(bad)} of {len(every)} damaged images cannot be read")
     out, cache = tmp_path / "runs", tmp_path / "cache"
     for name, data in bad:
         (path,) = write(cells / "B", {name: data})
@@ -160,6 +161,7 @@ def test_damaged_images_that_can_be_read_are_trained_on(cells, tmp_path, count):
     for path in good:
         path.rename(cells / "A" / path.name)
     found = load_folder(cells, size=16, cache_dir=tmp_path / "cache", progress=False)
+    print(f"{len(good)} damaged images can be read")
     assert len(found) == 6 + len(good) and found.images.shape == (len(found), 16, 16, 3)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,6 +33,15 @@ HOW = {
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 }
 COUNTS = [QUICK, pytest.param(SOAK, marks=pytest.mark.soak)]
+#: What became of the files, for whoever records it.
+TRIED = Counter[str]()
+
+
+@pytest.fixture(autouse=True)
+def counted():
+    TRIED.clear()
+    yield
+    print(f"{TRIED.total():,} changed files, {TRIED['refused']:,} of them refused by name")
 
 
 def survives(read, path, original, changed, others=()):
@@ -41,7 +51,9 @@ def survives(read, path, original, changed, others=()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             read()
+        TRIED["read"] += 1
     except InputError as error:
+        TRIED["refused"] += 1
         said = one_line(str(error))
         assert any(str(name) in said for name in (path, *others)), said
         assert len(said) < 12 * 1500

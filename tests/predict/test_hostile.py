@@ -27,6 +27,7 @@ def test_every_image_has_a_row(exported, tmp_path, capsys, count):
         leave(predict.main)
     rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
     assert len(rows) == names + count + len(bombs) + 1
+    print(f"{len(rows)} rows, {sum(row['unreadable'] for row in rows)} of them unreadable")
     for row in rows:
         assert row["unreadable"] == bool(row["reason"]) == (row["predicted"] is None)
         name = row["path"].rpartition("/")[2]
