@@ -76,9 +76,9 @@ def splitting(cells):
 
 def feeding(cells):
     """960 cells of 224 px, in batches of 60 drawn at random, from a memory map as the cache has it."""
-    file = tempfile.TemporaryFile()
-    file.truncate(cells * 224 * 224 * 3)
-    images = np.memmap(file, np.uint8, "r+", shape=(cells, 224, 224, 3))
+    with tempfile.TemporaryFile() as file:
+        file.truncate(cells * 224 * 224 * 3)
+        images = np.memmap(file, np.uint8, "r+", shape=(cells, 224, 224, 3))
     for start in range(0, cells, 500):
         images[start : start + 500] = np.random.default_rng(start).integers(0, 256, images[start : start + 500].shape)
     batches = np.random.default_rng(0).integers(0, cells, (16, 60))
@@ -128,28 +128,6 @@ def bench_batch(row, batch):
     memory = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes
     cells = {"batch": str(batch), "step": duration(seconds), "images/s": f"{batch / seconds:.0f}"}
     row(f"A step of {ENCODER} at {SIZE} px over the batch", cells | {"memory": f"{memory / 2**20:.0f} MiB"})
-
-
-PEAK = """
-import resource, sys
-sys.path.insert(0, "benchmarks")
-import bench_scaling
-run = getattr(bench_scaling, sys.argv[1])(int(sys.argv[2]))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-run()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-"""
-
-
-@pytest.mark.parametrize("cells", [4000, 8000, 16000])
-@pytest.mark.parametrize("what", ["one_pair", "reading", "repeated"])
-def bench_memory(row, what, cells):
-    """What a part needs beside its input, at its peak, in a process of its own."""
-    told = {"one_pair": "SVM at one pair", "reading": "maturity read", "repeated": "looking for duplicates"}[what]
-    said = subprocess.run(
-        [sys.executable, "-c", PEAK, what, str(cells)], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
-    row("Memory of the host over the cells", {"what": told, "cells": f"{cells:,}", "MiB": f"{float(said):.0f}"})
 
 
 STEPS = """
