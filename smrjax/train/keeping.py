@@ -13,7 +13,7 @@ from typing import Any
 
 from smrjax.errors import InputError
 from smrjax.train.processes import leads, shown, told
-from smrjax.train.state import TrainState, open_checkpoints, restore, save
+from smrjax.train.state import TrainState, open_checkpoints, restore, save, take_away_unwanted
 
 #: What Orbax may raise where files are damaged, gone, or of other shapes.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
@@ -54,6 +54,9 @@ class Kept:
                     "back, or go on where it is now, with --resume"
                 )
             with _writing(self.folder):
+                # Orbax would wait itself: for the state before, and for those that go because of it.
+                self.manager.wait_until_finished()
+                take_away_unwanted(self.folder)
                 save(self.manager, state, log, metrics)
 
         told(write)
@@ -160,6 +163,7 @@ def keeping(folder: Path) -> Iterator[Kept]:
             # Orbax would do so beside the first save, and come in its way.
             for half in folder.glob("*.orbax-checkpoint-tmp"):
                 shutil.rmtree(half)
+            take_away_unwanted(folder)
             manager = open_checkpoints(folder)
             handle = os.open(folder, os.O_RDONLY)
         except UNREADABLE as error:
@@ -170,11 +174,13 @@ def keeping(folder: Path) -> Iterator[Kept]:
             # Whatever ended the training is to be known, and not that the last state was not written, either.
             with suppress(*UNWRITABLE):
                 manager.close()
+            take_away_unwanted(folder)
             raise
         finally:
             os.close(handle)
         with _writing(folder):
             manager.close()
+        take_away_unwanted(folder)
     finally:
         log.setLevel(level)
 

@@ -1,6 +1,7 @@
 """Everything a resume needs, and how it goes to disk and back (Orbax)."""
 
 import logging
+import shutil
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import optax
 from smrjax.errors import InputError
 from smrjax.files import sync_tree
 from smrjax.method import Method
+
+#: Within a folder of states, those that are no longer the last nor the best, until they are deleted.
+UNWANTED = ".unwanted"
 
 
 @flax.struct.dataclass
@@ -92,6 +96,8 @@ def open_checkpoints(folder: Path, process: int = 0) -> Any:
         ),
         # Others take no part: their disks may be other ones.
         multiprocessing_options=_alone(process),
+        # In one step, as they come: one that was killed while it deletes would leave a part under a good name.
+        todelete_subdir=UNWANTED,
         create=not several,  # with a part of the processes, Orbax does not
         # Called before a state gets its name. Without it, a loss of power may leave empty files under a good name.
         async_options=ocp.options.AsyncOptions(post_finalization_callback=lambda: sync_tree(folder)),
@@ -153,6 +159,15 @@ def restore(manager: Any, like: TrainState, step: int) -> tuple[TrainState, dict
     return items["state"], items["log"]
 
 
+def take_away_unwanted(folder: Path) -> None:
+    """Delete the states that a manager has moved out of the way; while it saves or deletes, leave it alone.
+
+    Args:
+        folder: Of a training's checkpoints.
+    """
+    shutil.rmtree(folder / UNWANTED, ignore_errors=True)
+
+
 def keep_best(folder: Path) -> None:
     """Of a training that is over, delete all states but the best one.
 
@@ -164,6 +179,7 @@ def keep_best(folder: Path) -> None:
         for step in manager.all_steps():
             if step != best:
                 manager.delete(step)
+    take_away_unwanted(folder)
 
 
 def read_best(folder: Path) -> dict[str, Any]:

@@ -466,7 +466,7 @@ def whole_run(prepared: Prepared, rows: np.ndarray, folder: Path) -> Any:
     for file in ("run.json", "config.json"):
         crossval.write_json(folder / file, {"command": "", "resume": "", "severity": None})
     crossval.cross_validate(CONFIG, own, folder, title="run", should_stop=lambda: False)
-    result = nested.read_json(folder / "fold_0" / "result.json")
+    result = read_json(folder / "fold_0" / "result.json")
     with np.load(folder / "fold_0" / "svm.npz") as svm, np.load(folder / "fold_0" / "curves.npz") as curves:
         fitted = dict(svm), dict(curves)
     variables = load_encoder(folder / "fold_0", prepared.variables)

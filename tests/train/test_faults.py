@@ -9,9 +9,10 @@ import pytest
 
 from smrjax.errors import InputError
 from smrjax.files import read_arrays, read_json, write_arrays, write_json
+from smrjax.train import keeping
 from smrjax.train.folder import create_run
 from smrjax.train.loop import Interrupted, train
-from smrjax.train.state import save
+from smrjax.train.state import UNWANTED, save
 from tests.train import toy
 from tests.train.disks import enlarge, no_file_beyond, read_only, small_disk
 
@@ -193,3 +194,24 @@ def test_what_a_killed_process_left_of_a_state_is_taken_away(whole, tmp_path):
     shutil.rmtree(states / "10.orbax-checkpoint-tmp" / "log")
     assert_ends_as(whole, tmp_path)
     assert all(path.name.isdigit() for path in states.iterdir())
+
+
+def test_killed_while_a_state_is_deleted(whole, tmp_path):
+    """What is left of it is no state, and goes with the next one."""
+    states = stopped(tmp_path, 10)
+    (states / UNWANTED / "2").mkdir(parents=True)
+    (states / UNWANTED / "2" / "half").touch()
+    assert_ends_as(whole, tmp_path)
+    assert {path.name for path in states.iterdir()} == {path.name for path in (whole[2] / "checkpoints").iterdir()}
+
+
+def test_states_go_in_one_step(tmp_path, monkeypatch):
+    """As from a process that is killed before it has deleted anything: each is whole or has no name of a state."""
+    monkeypatch.setattr(keeping, "take_away_unwanted", lambda folder: None)
+    train(LEARNER(), toy.cells(), toy.plan(epochs=4), tmp_path)
+    states = tmp_path / "checkpoints"
+    gone = {path.name for path in (states / UNWANTED).iterdir()}
+    kept = {path.name for path in states.iterdir() if path.name.isdigit()}
+    assert gone and gone | kept == {"4", "8", "12", "16"} and not gone & kept
+    for name in gone:
+        assert (states / UNWANTED / name / "state").is_dir() and (states / UNWANTED / name / "log").is_dir()
