@@ -104,6 +104,11 @@ def read_stored(folder: Path) -> dict[str, Any]:
     return found
 
 
+def rows_in(stored: dict[str, Any]) -> list[Row]:
+    """The rows of what `read_stored` read."""
+    return [Row(one["encoder"], one["begin"], tuple(one["sets"])) for one in stored.get("rows", [])]
+
+
 def ready(config: Config) -> Work:
     """Read the cells and the sets to pre-train on, split them, and make sure that every row can be trained.
 
@@ -122,7 +127,7 @@ def ready(config: Config) -> Work:
     severity, severity_file = find_severity(data, cells.classes)
     check_decision(config.run, severity)
     devices = devices_for(recipe.devices, recipe.batch)
-    asked = [Row(one["encoder"], one["begin"], tuple(one["sets"])) for one in run.get("rows", [])]
+    asked = rows_in(run)
     for encoder in dict.fromkeys(row.encoder for row in asked or rows_of(config.strategy)):
         check_network(config, encoder, cells.classes)
     domains: dict[str, Domain] = {}

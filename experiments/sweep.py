@@ -27,7 +27,7 @@ from experiments.sweep_tasks import STORED, Task, from_json, left_of
 from experiments.sweep_tasks import to_json as tasks_to_json
 from smrjax.errors import InputError
 from smrjax.files import write_json
-from smrjax.train.folder import locked
+from smrjax.train.folder import locked, run_folder
 from smrjax.train.loop import Interrupted
 
 
@@ -182,11 +182,10 @@ def new_home(out: Path, name: str) -> Path:
     """Where a new sweep is to be, before anything is read.
 
     Raises:
-        InputError: if there is one of this name, or what is left of one that was ended before it had its tasks.
+        InputError: as `run_folder`; if there is one of this name, or what is left of one that was ended before it had
+            its tasks.
     """
-    home = out / "sweeps" / name
-    if Path(name).name != name or name in (".", ".."):
-        raise InputError(f"--name {name!r}: give a plain name, without folders")
+    home = run_folder(out, "sweeps", name)
     if home.exists() and not (home / "sweep.json").exists():
         raise InputError(
             f"{home}: a sweep of this name was ended while its runs were made, or is being made now; delete it if "

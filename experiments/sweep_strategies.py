@@ -14,7 +14,7 @@ from experiments.runs import check_same, open_run
 from experiments.strategies_options import Config, Row, check, resolved
 from experiments.strategies_report import write_report
 from experiments.strategies_run import pretrain, pretraining_folder, run_fold, stages_of, start_row
-from experiments.strategies_work import Work, fold_numbers, read_stored, ready
+from experiments.strategies_work import Work, fold_numbers, read_stored, ready, rows_in
 from experiments.sweep_tasks import Task, set_up
 from smrjax.errors import InputError
 from smrjax.files import write_json
@@ -87,7 +87,8 @@ def do(task: Task, should_stop: Callable[[], bool]) -> int:
         with locked(folder):
             print("\n".join(write_report(whole, ready(whole), folder)))
         return 0
-    row = next(row for row in _stored(folder) if task.row in {row.folder, *(one.folder for one in stages_of(row))})
+    rows = rows_in(read_stored(folder))
+    row = next(row for row in rows if task.row in {row.folder, *(one.folder for one in stages_of(row))})
     own, work = _equipped(config, row)
     check_same(folder, work.identity)
     target = Path(task.result).parent
@@ -110,10 +111,6 @@ def do(task: Task, should_stop: Callable[[], bool]) -> int:
             write_json(folder / row.folder / "failed.json", {"reason": str(error)})
             raise
     return -bar.total
-
-
-def _stored(folder: Path) -> list[Row]:
-    return [Row(one["encoder"], one["begin"], tuple(one["sets"])) for one in read_stored(folder)["rows"]]
 
 
 @functools.lru_cache(maxsize=1)
