@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 
 #: Launchers whose variables say how many processes they started: name -> that variable, and another one by which JAX
 #: finds where they meet.
@@ -80,8 +80,7 @@ def join(options: ProcessOptions, *, patience: int = 300) -> None:
         # A process that fails alone waits at its end for the others, and they for it: not for long.
         jax.distributed.initialize(**where, initialization_timeout=patience, shutdown_timeout_seconds=LAST)
     except (ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"--coordinator {options.coordinator or 'of the launcher'}: {reason}") from None
+        raise InputError(f"--coordinator {options.coordinator or 'of the launcher'}: {first_line(error)}") from None
     # Where CPUs talk to one another, lines that are first needed much later by one than by another are not made.
     multihost_utils.sync_global_devices("smrjax")
     multihost_utils.process_allgather(np.zeros(1))

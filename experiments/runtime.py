@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments.processes import ProcessOptions, join
+from experiments.rendezvous import ProcessOptions, join
 from smrjax.errors import InputError, one_line
 from smrjax.files import read_object
 from smrjax.train.loop import Interrupted

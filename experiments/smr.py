@@ -20,7 +20,7 @@ from experiments.config import (
 )
 from experiments.crossval import cross_validate
 from experiments.prepare import prepare
-from experiments.processes import ProcessOptions, digest_of_options
+from experiments.rendezvous import ProcessOptions, digest_of_options
 from experiments.runs import identity_of, open_run, severity_of
 from experiments.runtime import leave, prepare_jax
 from experiments.summary import table

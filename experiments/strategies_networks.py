@@ -10,7 +10,7 @@ from experiments.checks import check_explained
 from experiments.prepare import with_weights
 from experiments.strategies_options import DROPOUT, Config, Row
 from smrjax.encoders import ENCODERS, Channels
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.explain import map_sizes
 from smrjax.train.step import AXIS
 
@@ -66,8 +66,7 @@ def _abstract(config: Config, encoder: str) -> tuple[Any, Any]:
     try:
         return model, jax.eval_shape(lambda key, x: model.init(key, x), jax.random.key(0), _image(size))
     except (ValueError, ZeroDivisionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--image-size {size}: {encoder} cannot take such images ({reason})") from error
+        raise InputError(f"--image-size {size}: {encoder} cannot take such images ({first_line(error)})") from error
 
 
 def _image(size: int) -> jax.ShapeDtypeStruct:

@@ -13,7 +13,7 @@ from distributed.scheduler import KilledWorker
 
 from experiments import sweep_worker
 from experiments.sweep_tasks import Task
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.train.loop import Interrupted
 
 AGAIN = "start it again, and go on with --resume"
@@ -36,9 +36,9 @@ def listening(client: Client, *, local: bool) -> Iterator[str]:
     try:
         client.register_plugin(sweep_worker.Listening(name, str(Path.cwd()), local=local))
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise InputError(
-            f"the workers cannot load this smrjax ({reason}); install the same version where scheduler and workers run"
+            f"the workers cannot load this smrjax ({first_line(error)}); install the same version where scheduler and "
+            "workers run"
         ) from error
     try:
         yield name

@@ -24,6 +24,15 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def first_line(error: BaseException) -> str:
+    r"""What an error of another library says, short enough to stand in a line of ours; its kind if it says nothing.
+
+    >>> first_line(ValueError("shapes differ\nin many ways")), first_line(KeyError())
+    ('shapes differ', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 class InputError(Exception):
     """Something that was given is wrong; the message is one line: what, where, and what to do.
 

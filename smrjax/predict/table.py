@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from smrjax.data.listing import Picture
-from smrjax.errors import DAMAGED, InputError
+from smrjax.errors import DAMAGED, InputError, first_line
 from smrjax.files import atomic, cell
 from smrjax.predict.answers import Answers
 from smrjax.predict.model import WARNING
@@ -96,8 +96,9 @@ def read_part(path: Path) -> Any:
         table.validate(full=True)
         return table.select(table.schema.names)  # which reads the names, too
     except (OSError, pyarrow.ArrowException, *DAMAGED) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: is damaged ({reason}); take it away, and the same command goes on") from None
+        raise InputError(
+            f"{path}: is damaged ({first_line(error)}); take it away, and the same command goes on"
+        ) from None
 
 
 def join_parts(parts: Sequence[Path], stem: Path, *, images: Sequence[int]) -> None:

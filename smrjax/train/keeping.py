@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from smrjax.errors import InputError
+from smrjax.errors import InputError, first_line
 from smrjax.train.processes import leads, shown, told
 from smrjax.train.state import TrainState, open_checkpoints, restore, save, take_away_unwanted
 
@@ -105,7 +105,7 @@ class Kept:
                 try:
                     state, log = restore(self.manager, like, step)
                 except UNREADABLE as error:
-                    damaged[step] = _reason(error)
+                    damaged[step] = first_line(error)
                     continue
                 self._put_aside(damaged, step)
                 states.append(state)
@@ -138,8 +138,8 @@ class Kept:
             restore(self.manager, like, step)
         except UNREADABLE as error:
             warnings.warn(
-                f"{self.folder / str(step)}: the best state so far cannot be read ({_reason(error)}); bring it back: "
-                "the training needs it at its end, unless a later epoch is better",
+                f"{self.folder / str(step)}: the best state so far cannot be read ({first_line(error)}); bring it "
+                "back: the training needs it at its end, unless a later epoch is better",
                 stacklevel=2,
             )
 
@@ -167,7 +167,9 @@ def keeping(folder: Path) -> Iterator[Kept]:
             manager = open_checkpoints(folder)
             handle = os.open(folder, os.O_RDONLY)
         except UNREADABLE as error:
-            raise InputError(f"{folder}: its states cannot be opened ({_reason(error)}); is the run whole?") from error
+            raise InputError(
+                f"{folder}: its states cannot be opened ({first_line(error)}); is the run whole?"
+            ) from error
         try:
             yield Kept(folder, manager, handle)
         except BaseException:
@@ -191,10 +193,6 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except UNWRITABLE as error:
         raise InputError(
-            f"{folder}: the state of the training cannot be written ({_reason(error)}); the states before stay whole: "
-            "mend that and go on with --resume"
+            f"{folder}: the state of the training cannot be written ({first_line(error)}); the states before stay "
+            "whole: mend that and go on with --resume"
         ) from error
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]

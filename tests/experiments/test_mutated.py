@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from experiments import smr
 from experiments.checks import check_options
 from experiments.config import read_config, to_json
-from experiments.processes import ProcessOptions
+from experiments.rendezvous import ProcessOptions
 from experiments.report_runs import read_runs
 from experiments.runs import check_same
 from smrjax.data.folder import read_folder

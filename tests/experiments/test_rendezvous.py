@@ -11,7 +11,7 @@ import pytest
 
 from experiments import smr
 from experiments.config import to_json
-from experiments.processes import ProcessOptions, digest_of_options, join
+from experiments.rendezvous import ProcessOptions, digest_of_options, join
 from smrjax.errors import InputError
 from smrjax.files import read_flat, read_json
 from tests.train.test_processes import free_port
