@@ -5,7 +5,7 @@ import hashlib
 import os
 import warnings
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from smrjax.data import CellSet
 from smrjax.data.cache import bar, cache_root, locked
 from smrjax.data.duplicates import Duplicates, find_duplicates
+from smrjax.data.pool import Pool, pool_of
 from smrjax.errors import InputError
 from smrjax.files import atomic, cell
 from smrjax.train.processes import leads
@@ -79,7 +80,13 @@ def nested_sides_of(nested: np.ndarray) -> np.ndarray:
 
 
 def look_for_duplicates(
-    cells: CellSet, sides: np.ndarray, folds: Collection[int], *, cache: Path | None, strict: bool
+    cells: CellSet,
+    sides: np.ndarray,
+    folds: Collection[int],
+    *,
+    others: Mapping[str, CellSet],
+    cache: Path | None,
+    strict: bool,
 ) -> Repeated:
     """Find the duplicates of a run's cells, and say so where some are in two parts of a fold.
 
@@ -87,37 +94,41 @@ def look_for_duplicates(
         cells: N of them.
         sides: Of every fold, Int8[folds, N]; see `sides_of`.
         folds: Those that the run trains; none for all.
+        others: Name -> a set that the run trains on, too, before all folds; images of the same size.
         cache: Cache folder, or None for the usual one; pairs are kept there.
         strict: Refuse such a split.
 
     Raises:
         InputError: if ``strict`` and there are any.
     """
-    pairs = _pairs(cells, cache)
+    pool = pool_of(cells, others)
+    pairs = _pairs(pool, cache)
+    sides = np.pad(sides, ((0, 0), (0, len(pool) - len(cells))), constant_values=TRAINING)
     seen = {fold: sides[fold] for fold in folds or range(len(sides))}
     # A copy of a copy is one, too.
-    links = coo_array((np.ones(len(pairs), bool), (pairs.first, pairs.second)), shape=(len(cells), len(cells)))
-    sets = connected_components(links, directed=False)[1] if len(pairs) else np.arange(len(cells))
+    links = coo_array((np.ones(len(pairs), bool), (pairs.first, pairs.second)), shape=(len(pool), len(pool)))
+    sets = connected_components(links, directed=False)[1] if len(pairs) else np.arange(len(pool))
     across, across_test = (_across(sets, list(seen.values()), tested) for tested in (False, True))
-    rows = [_row(cells, pairs, i, sets, seen) for i in range(len(pairs))]
-    other = int((cells.labels[pairs.first] != cells.labels[pairs.second]).sum())
+    rows = [_row(pool, pairs, i, sets, seen) for i in range(len(pairs))]
+    other = sum(row["first_class"] != row["second_class"] for row in rows)
     counts = Counts(len(pairs), int(pairs.exact.sum()), int(across.sum()), int(across_test.sum()), other)
     found = Repeated(rows, counts)
     if not counts.across:
         return found
     torn = [row for row in rows if any(row[name] for name in BETWEEN)]
     shown = "; ".join(f"{row['first']} and {row['second']}" for row in torn[:2]) + ("; …" if len(torn) > 2 else "")
-    words = f"{counts.across:,} of {len(cells):,} cells have a duplicate on the other side of a split ({shown})"
+    words = f"{counts.across:,} of {len(pool):,} cells have a duplicate on the other side of a split ({shown})"
+    slide = (
+        ", or, within the set that is tested, give them the same slide" if others else ", or give them the same slide"
+    )
     if strict:
-        table = cache_root(cache) / f"{_name(cells)}.csv"
+        table = cache_root(cache) / f"{_name(pool)}.csv"
         write_rows(table, rows)
-        raise InputError(
-            f"--strict-split: {words}; {table} lists them: take all but one of each away, or give them the same slide"
-        )
+        raise InputError(f"--strict-split: {words}; {table} lists them: take all but one of each away{slide}")
     if leads():
         warnings.warn(
-            f"{words}: scores may be too good; see duplicates.csv in the run's folder. --strict-split refuses this; "
-            "giving duplicates the same slide avoids it",
+            f"{words}: scores may be too good; see duplicates.csv in the run's folder. --strict-split refuses this; to "
+            f"avoid it, take all but one of each away{slide}",
             stacklevel=2,
         )
     return found
@@ -172,41 +183,41 @@ def _across(sets: np.ndarray, sides: list[np.ndarray], tested: bool) -> np.ndarr
     return found
 
 
-def _row(cells: CellSet, pairs: Duplicates, i: int, sets: np.ndarray, seen: dict[int, np.ndarray]) -> dict[str, Any]:
+def _row(pool: Pool, pairs: Duplicates, i: int, sets: np.ndarray, seen: dict[int, np.ndarray]) -> dict[str, Any]:
     one, other = int(pairs.first[i]), int(pairs.second[i])
     folds = {
         name: " ".join(str(fold) for fold, side in seen.items() if {int(side[one]), int(side[other])} == both)
         for name, both in BETWEEN.items()
     }
     return {
-        "first": cells.names[one],
-        "second": cells.names[other],
+        "first": pool.names[one],
+        "second": pool.names[other],
         "kind": "exact" if pairs.exact[i] else "near",
         "difference": f"{pairs.difference[i]:.3f}",
         "set": int(sets[one]),
-        "first_class": cells.classes[cells.labels[one]],
-        "second_class": cells.classes[cells.labels[other]],
-        "first_slide": "" if cells.groups is None else int(cells.groups[one]),
-        "second_slide": "" if cells.groups is None else int(cells.groups[other]),
+        "first_class": pool.classes[one],
+        "second_class": pool.classes[other],
+        "first_slide": pool.slides[one],
+        "second_slide": pool.slides[other],
     } | folds
 
 
-def _name(cells: CellSet) -> str:
+def _name(pool: Pool) -> str:
     """Of what the cache knows of these cells."""
-    return f"duplicates-{hashlib.sha256(repr((FORMAT, cells.digest)).encode()).hexdigest()[:16]}"
+    return f"duplicates-{hashlib.sha256(repr((FORMAT, pool.digest)).encode()).hexdigest()[:16]}"
 
 
-def _pairs(cells: CellSet, cache: Path | None) -> Duplicates:
+def _pairs(pool: Pool, cache: Path | None) -> Duplicates:
     """The duplicates of these cells, found once and kept in the cache."""
-    path = cache_root(cache) / f"{_name(cells)}.npz"
+    path = cache_root(cache) / f"{_name(pool)}.npz"
     with locked(path.with_suffix(".lock")):
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as known:
                 return Duplicates(**{name: known[name] for name in ("first", "second", "difference", "exact")})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass
-        with bar(len(cells), "looking for duplicates", True) as shown:
-            found = find_duplicates(cells.images, workers=os.cpu_count() or 1, on_cells=shown.update)
+        with bar(len(pool), "looking for duplicates", True) as shown:
+            found = find_duplicates(pool.images, workers=os.cpu_count() or 1, on_cells=shown.update)
         with atomic(path) as temporary:
             np.savez(temporary, **vars(found))
     return found

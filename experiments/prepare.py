@@ -1,6 +1,6 @@
 """From options to everything that a run works with, before a run folder is made: bad input leaves nothing behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,13 +129,17 @@ def read_cells(data: DataOptions, size: int) -> tuple[CellSet, Taxonomy]:
     return cells, for_classes(cells.classes, parse_lineages(data.lineages), own=own, name=cells.name)
 
 
-def duplicates_in(data: DataOptions, cells: CellSet, sides: np.ndarray) -> Repeated:
-    """The duplicates of the cells in these parts of each fold, see `experiments.duplicates`.
+def duplicates_in(
+    data: DataOptions, cells: CellSet, sides: np.ndarray, *, others: Mapping[str, CellSet] | None = None
+) -> Repeated:
+    """The duplicates of the cells in these parts of each fold, and of sets trained on before: `look_for_duplicates`.
 
     Raises:
         InputError: under ``--strict-split``, if some are in two parts of a fold.
     """
-    return look_for_duplicates(cells, sides, data.only_folds, cache=data.cache, strict=data.strict_split)
+    return look_for_duplicates(
+        cells, sides, data.only_folds, others=others or {}, cache=data.cache, strict=data.strict_split
+    )
 
 
 def check_only_folds(data: DataOptions, n_folds: int) -> None:

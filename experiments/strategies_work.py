@@ -66,7 +66,7 @@ class Work:
         devices: On which networks are trained.
         severity: As run.json has it.
         identity: What a resume must find as it was.
-        repeated: Duplicates among the cells.
+        repeated: Duplicates among the cells and those of these sets.
     """
 
     judged: Judged
@@ -163,7 +163,9 @@ def ready(config: Config) -> Work:
         devices=devices,
         severity=severity_of(severity, severity_file),
         identity=identity,
-        repeated=duplicates_in(data, cells, nested_sides_of(folds)),
+        repeated=duplicates_in(
+            data, cells, nested_sides_of(folds), others={name: domain.cells for name, domain in used.items()}
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from smrjax.data.augment import dihedral
 from smrjax.data.perceptual import VIEWS, hashes, shrunk
+from smrjax.data.pool import Images
 
 #: Pairs whose hashes differ in so many of 120 bits at most are compared by their pixels …
 NEAR_HASH = 20
@@ -47,7 +48,7 @@ class Duplicates:
 
 
 def find_duplicates(
-    images: np.ndarray, *, workers: int = 2, on_cells: Callable[[int], object] = lambda cells: None
+    images: Images, *, workers: int = 2, on_cells: Callable[[int], object] = lambda cells: None
 ) -> Duplicates:
     """All pairs of duplicates, whatever their labels.
 
@@ -56,7 +57,7 @@ def find_duplicates(
     real cells, see `benchmarks/RESULTS.md`. Images of one colour alone have no near duplicates.
 
     Args:
-        images: UInt8[N, S, S, 3], an array or a memory map; read once, candidates once more.
+        images: UInt8[N, S, S, 3], an array, a memory map or several of them; read once, candidates once more.
         workers: Threads.
         on_cells: Called with numbers of cells as they are done; they sum up to N.
 

@@ -113,13 +113,45 @@ def test_a_strict_split_is_refused(manifest, monkeypatch, tmp_path, capsys, modu
     assert len(table(path)) == 3
 
 
+@pytest.mark.filterwarnings("ignore:classes without a cell", "always:2 of 30 cells")
+def test_a_set_to_pre_train_on_has_copies_of_cells_that_are_tested(tmp_path, monkeypatch, capsys):
+    """Of another laboratory's folder, in which a cell of ours stands turned, under another label."""
+    ours, theirs = np.split(pictures(30), [18])
+    theirs[4] = ours[2][::-1, ::-1]
+    for folder, images, labels in (("ours", ours, "AB"), ("theirs", theirs, "CD")):
+        for i, image in enumerate(images):
+            place = tmp_path / folder / labels[i % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{i:02}.png")
+    words = ["--data", str(tmp_path / "ours"), "--encoder", "resnet_tiny", "--image-size", "16", "--folds", "3"]
+    words += ["--init", "theirs", "--pretrain", f"theirs={tmp_path / 'theirs'}", "--epochs", "1", "--lr", "0.01"]
+    pair = "(A/02.png and theirs: C/04.png)"
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, tmp_path, strategies, *words, "--strict-split")
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert end.value.code == 2 and not (tmp_path / "runs").exists()
+    assert line.startswith(
+        f"error: --strict-split: 2 of 30 cells have a duplicate on the other side of a split {pair}; "
+    )
+    assert line.endswith("take all but one of each away, or, within the set that is tested, give them the same slide")
+    run(monkeypatch, tmp_path, strategies, *words, "--only-folds", "0", "1", "2")
+    folder = tmp_path / "runs" / "strategies" / "run"
+    assert pair in capsys.readouterr().err
+    (row,) = table(folder / "duplicates.csv")
+    assert (row["first_class"], row["second_class"], row["second_slide"]) == ("A", "C", "")
+    # Each fold of ours trains on it, tests it or chooses the epoch by it; theirs is trained on before any.
+    assert len(row["train_test"].split()) == 1 and not row["validation_test"]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["duplicates"] == {"pairs": 1, "exact": 0, "across": 2, "across_test": 2, "other_class": 1}
+
+
 def test_one_slide_keeps_them_together(tmp_path):
     """Duplicates within a slide are listed and pass a strict split."""
     images = pictures(12)
     images[7] = images[1][::-1]
     groups = np.arange(12, dtype=np.int32) % 6
     sides = sides_of([split(groups // 2, k) for k in range(3)], 12)
-    found = look_for_duplicates(cells_of(images, "slides", groups), sides, (), cache=tmp_path, strict=True)
+    found = look_for_duplicates(cells_of(images, "slides", groups), sides, (), others={}, cache=tmp_path, strict=True)
     assert [(row["first"], row["second"]) for row in found.rows] == [("1.png", "7.png")]
     assert found.counts.pairs == 1 and found.counts.across == 0
 
@@ -129,7 +161,7 @@ def test_no_name_is_a_formula(tmp_path):
     images[3] = images[0][::-1]
     names = ("=cmd|' /C calc'!A0", *(f"{i}.png" for i in range(1, 6)))
     cells = replace(cells_of(images, "formula"), names=names)
-    found = look_for_duplicates(cells, np.zeros((1, 6), np.int8), (), cache=tmp_path, strict=False)
+    found = look_for_duplicates(cells, np.zeros((1, 6), np.int8), (), others={}, cache=tmp_path, strict=False)
     duplicates.write_rows(tmp_path / "duplicates.csv", found.rows)
     assert table(tmp_path / "duplicates.csv")[0]["first"] == f"'{names[0]}"
     assert read_rows(tmp_path / "duplicates.csv")[0]["first"] == names[0]
@@ -145,14 +177,14 @@ def test_cells_are_counted_by_the_parts_of_the_folds_that_are_trained(tmp_path):
     sides[2, [0, 4, 8]] = TEST
     cells = cells_of(images, "three")
     with pytest.warns(UserWarning, match="3 of 9 cells .*0.png and 8.png.: scores"):
-        every = look_for_duplicates(cells, sides, (), cache=tmp_path, strict=False)
+        every = look_for_duplicates(cells, sides, (), others={}, cache=tmp_path, strict=False)
     assert (every.counts.pairs, every.counts.exact) == (2, 2)
     assert (every.counts.across, every.counts.across_test, every.counts.other_class) == (3, 3, 0)
     assert [row["train_test"] for row in every.rows] == ["", "1"]
     assert [row["train_validation"] for row in every.rows] == ["", "0"]
     with pytest.warns(UserWarning, match="3 of 9"):
-        assert look_for_duplicates(cells, sides, (0,), cache=tmp_path, strict=False).counts.across_test == 0
-    assert look_for_duplicates(cells, sides, (2,), cache=tmp_path, strict=True).counts.across == 0
+        assert look_for_duplicates(cells, sides, (0,), others={}, cache=tmp_path, strict=False).counts.across_test == 0
+    assert look_for_duplicates(cells, sides, (2,), others={}, cache=tmp_path, strict=True).counts.across == 0
 
 
 def test_parts_of_nested_folds():
@@ -170,7 +202,7 @@ def test_pairs_are_found_once(tmp_path, monkeypatch):
     monkeypatch.setattr(duplicates, "find_duplicates", lambda *a, **k: calls.append(1) or search(*a, **k))
 
     def look(digest: str):
-        return look_for_duplicates(cells_of(images, digest), sides, (), cache=tmp_path, strict=True)
+        return look_for_duplicates(cells_of(images, digest), sides, (), others={}, cache=tmp_path, strict=True)
 
     assert look("one") == look("one") and len(calls) == 1
     (kept,) = tmp_path.glob("duplicates-*.npz")
@@ -184,7 +216,7 @@ def test_the_first_pairs_are_named(tmp_path):
     images = np.tile(pictures(3), (2, 1, 1, 1))
     sides = sides_of([split(np.arange(6) // 2, k) for k in range(3)], 6)
     with pytest.raises(InputError, match=r"6 of 6 cells .*\(0.png and 3.png; 1.png and 4.png; …\); .*csv lists them"):
-        look_for_duplicates(cells_of(images, "all"), sides, (), cache=tmp_path, strict=True)
+        look_for_duplicates(cells_of(images, "all"), sides, (), others={}, cache=tmp_path, strict=True)
 
 
 def test_a_full_disk_leaves_no_list_by_halves(manifest, monkeypatch, tmp_path, capsys):
@@ -192,18 +224,18 @@ def test_a_full_disk_leaves_no_list_by_halves(manifest, monkeypatch, tmp_path, c
     cells = cells_of(np.concatenate([pictures(4), pictures(4)]), "0" * 64)
     sides, cache = sides_of([tuple(np.split(np.arange(8), [4, 6]))], 8), tmp_path / "cache"
     with no_file_beyond(100), pytest.raises(InputError, match="duplicates-.*npz: cannot be written .*File too large"):
-        look_for_duplicates(cells, sides, [0], cache=cache, strict=False)
+        look_for_duplicates(cells, sides, [0], others={}, cache=cache, strict=False)
     assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
     with pytest.raises(InputError, match="--strict-split") as said:
-        look_for_duplicates(cells, sides, [0], cache=cache, strict=True)
+        look_for_duplicates(cells, sides, [0], others={}, cache=cache, strict=True)
     (listed,) = cache.glob("*.csv")
     before = listed.read_bytes()
     assert str(listed) in str(said.value) and len(table(listed)) == 4
     listed.write_text("the list before")
     with no_file_beyond(100), pytest.raises(InputError, match="duplicates-.*csv: cannot be written .*untouched"):
-        look_for_duplicates(cells, sides, [0], cache=cache, strict=True)
+        look_for_duplicates(cells, sides, [0], others={}, cache=cache, strict=True)
     assert listed.read_text() == "the list before"
     assert not list(cache.glob(".*"))
     with pytest.raises(InputError, match="--strict-split"):
-        look_for_duplicates(cells, sides, [0], cache=cache, strict=True)
+        look_for_duplicates(cells, sides, [0], others={}, cache=cache, strict=True)
     assert listed.read_bytes() == before
