@@ -102,16 +102,18 @@ def look_for_duplicates(
         InputError: if ``strict`` and there are any.
     """
     pool = pool_of(cells, others)
-    pairs = _pairs(pool, cache)
+    pairs = _pairs(pool, len(cells), cache)
     sides = np.pad(sides, ((0, 0), (0, len(pool) - len(cells))), constant_values=TRAINING)
     seen = {fold: sides[fold] for fold in folds or range(len(sides))}
     # A copy of a copy is one, too.
     links = coo_array((np.ones(len(pairs), bool), (pairs.first, pairs.second)), shape=(len(pool), len(pool)))
     sets = connected_components(links, directed=False)[1] if len(pairs) else np.arange(len(pool))
     across, across_test = (_across(sets, list(seen.values()), tested) for tested in (False, True))
-    rows = [_row(pool, pairs, i, sets, seen) for i in range(len(pairs))]
+    # Of pairs within the other sets, nothing follows for this run.
+    own = np.flatnonzero(pairs.first < len(cells))
+    rows = [_row(pool, pairs, i, sets, seen) for i in map(int, own)]
     other = sum(row["first_class"] != row["second_class"] for row in rows)
-    counts = Counts(len(pairs), int(pairs.exact.sum()), int(across.sum()), int(across_test.sum()), other)
+    counts = Counts(len(own), int(pairs.exact[own].sum()), int(across.sum()), int(across_test.sum()), other)
     found = Repeated(rows, counts)
     if not counts.across:
         return found
@@ -207,8 +209,8 @@ def _name(pool: Pool) -> str:
     return f"duplicates-{hashlib.sha256(repr((FORMAT, pool.digest)).encode()).hexdigest()[:16]}"
 
 
-def _pairs(pool: Pool, cache: Path | None) -> Duplicates:
-    """The duplicates of these cells, found once and kept in the cache."""
+def _pairs(pool: Pool, among: int, cache: Path | None) -> Duplicates:
+    """The duplicates of so many first cells of a pool, found once and kept in the cache."""
     path = cache_root(cache) / f"{_name(pool)}.npz"
     with locked(path.with_suffix(".lock")):
         try:
@@ -217,7 +219,7 @@ def _pairs(pool: Pool, cache: Path | None) -> Duplicates:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass
         with bar(len(pool), "looking for duplicates", True) as shown:
-            found = find_duplicates(pool.images, workers=os.cpu_count() or 1, on_cells=shown.update)
+            found = find_duplicates(pool.images, among=among, workers=os.cpu_count() or 1, on_cells=shown.update)
         with atomic(path) as temporary:
             np.savez(temporary, **vars(found))
     return found

@@ -48,7 +48,11 @@ class Duplicates:
 
 
 def find_duplicates(
-    images: Images, *, workers: int = 2, on_cells: Callable[[int], object] = lambda cells: None
+    images: Images,
+    *,
+    among: int | None = None,
+    workers: int = 2,
+    on_cells: Callable[[int], object] = lambda cells: None,
 ) -> Duplicates:
     """All pairs of duplicates, whatever their labels.
 
@@ -58,11 +62,12 @@ def find_duplicates(
 
     Args:
         images: UInt8[N, S, S, 3], an array, a memory map or several of them; read once, candidates once more.
+        among: Of near duplicates, only those are looked for of which one is among so many first cells; None for all.
         workers: Threads.
         on_cells: Called with numbers of cells as they are done; they sum up to N.
 
     Returns:
-        Pairs by rows; time grows with N², memory with N.
+        Pairs by rows; time grows with N times ``among``, memory with N.
     """
     digests, codes, flat = [], [], []
 
@@ -80,14 +85,15 @@ def find_duplicates(
         original = np.array([first_of.setdefault(digest, row) for row, digest in enumerate(digests)], np.int64)
         copies = np.flatnonzero(original < np.arange(len(original)))
         rows = np.setdiff1d(np.flatnonzero(~np.concatenate(flat or [np.zeros(0, bool)])), copies)
-        on_cells(len(images) - len(rows))
+        count = len(rows) if among is None else int(np.searchsorted(rows, among))
+        on_cells(len(images) - count)
         found = [(original[copies], copies, np.zeros(len(copies), np.float32))]
-        if len(rows):
+        if count:
             code = np.concatenate(codes)[rows]
             del codes
 
             def compare(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-                one, other, view = near_hashes(code, start, min(start + _BLOCK, len(rows)))
+                one, other, view = near_hashes(code, start, min(start + _BLOCK, count))
                 away = np.array(
                     [difference(images[rows[i]], images[rows[j]], k) for i, j, k in zip(one, other, view, strict=True)],
                     np.float32,
@@ -95,11 +101,10 @@ def find_duplicates(
                 kept = away <= NEAR_PIXELS
                 return rows[one[kept]], rows[other[kept]], away[kept]
 
-            for start, pairs in zip(
-                range(0, len(rows), _BLOCK), threads.map(compare, range(0, len(rows), _BLOCK)), strict=True
-            ):
+            starts = range(0, count, _BLOCK)
+            for start, pairs in zip(starts, threads.map(compare, starts), strict=True):
                 found.append(pairs)
-                on_cells(min(_BLOCK, len(rows) - start))
+                on_cells(min(_BLOCK, count - start))
     first, second, away = (np.concatenate(column) for column in zip(*found, strict=True))
     exact = np.arange(len(first)) < len(copies)
     order = np.lexsort((second, first))

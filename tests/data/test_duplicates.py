@@ -129,6 +129,20 @@ def test_exact_copies_are_each_paired_with_the_first(rendered):
     assert found.difference.max() < 0.01
 
 
+@pytest.mark.parametrize("among", [0, 1, 5, 7, 300, 320])
+def test_near_copies_of_some_cells_alone(rendered, among):
+    """Those of all pairs that begin with one of them, wherever blocks end; exact ones among all."""
+    cells = np.concatenate([rendered] * 2 + [dihedral(rendered[:80], 3)])
+    cells[:120] = dihedral(cells[:120], 6)
+    every = find_duplicates(cells)
+    seen: list[int] = []
+    found = find_duplicates(cells, among=among, on_cells=seen.append)
+    assert rows(found) == {
+        pair for pair, exact in zip(sorted(rows(every)), every.exact, strict=True) if exact or pair[0] < among
+    }
+    assert sum(seen) == len(cells)
+
+
 def test_rendered_cells_have_no_duplicates():
     images = np.stack([cell.image for cell in render_all(300, size=32, seed=0)])
     assert len(find_duplicates(images)) == 0

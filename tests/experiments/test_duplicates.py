@@ -118,6 +118,7 @@ def test_a_set_to_pre_train_on_has_copies_of_cells_that_are_tested(tmp_path, mon
     """Of another laboratory's folder, in which a cell of ours stands turned, under another label."""
     ours, theirs = np.split(pictures(30), [18])
     theirs[4] = ours[2][::-1, ::-1]
+    theirs[9] = theirs[1][::-1]  # which is no matter of ours
     for folder, images, labels in (("ours", ours, "AB"), ("theirs", theirs, "CD")):
         for i, image in enumerate(images):
             place = tmp_path / folder / labels[i % 2]
