@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from dataclasses import replace
 
@@ -10,12 +11,13 @@ import pytest
 from PIL import Image
 
 from experiments import baselines, duplicates, smr, strategies
-from experiments.duplicates import TEST, TRAINING, VALIDATION, look_for_duplicates, nested_sides_of, sides_of
+from experiments.duplicates import TEST, TRAINING, VALIDATION, counts_of, look_for_duplicates, nested_sides_of, sides_of
 from experiments.runtime import leave
 from smrjax.data import CellSet
 from smrjax.data.folds import split
 from smrjax.errors import InputError
 from smrjax.files import read_rows
+from tests.experiments.test_strategies import work_of
 from tests.train.disks import no_file_beyond
 
 WORDS = ["--image-size", "16", "--folds", "3", "--method", "tml", "--epochs", "0", "--encoder", "resnet_tiny"]
@@ -113,7 +115,6 @@ def test_a_strict_split_is_refused(manifest, monkeypatch, tmp_path, capsys, modu
     assert len(table(path)) == 3
 
 
-@pytest.mark.filterwarnings("ignore:classes without a cell", "always:2 of 30 cells")
 def test_a_set_to_pre_train_on_has_copies_of_cells_that_are_tested(tmp_path, monkeypatch, capsys):
     """Of another laboratory's folder, in which a cell of ours stands turned, under another label."""
     ours, theirs = np.split(pictures(30), [18])
@@ -135,15 +136,13 @@ def test_a_set_to_pre_train_on_has_copies_of_cells_that_are_tested(tmp_path, mon
         f"error: --strict-split: 2 of 30 cells have a duplicate on the other side of a split {pair}; "
     )
     assert line.endswith("take all but one of each away, or, within the set that is tested, give them the same slide")
-    run(monkeypatch, tmp_path, strategies, *words, "--only-folds", "0", "1", "2")
-    folder = tmp_path / "runs" / "strategies" / "run"
-    assert pair in capsys.readouterr().err
-    (row,) = table(folder / "duplicates.csv")
+    with pytest.warns(UserWarning, match=f"^2 of 30 cells .*{re.escape(pair)}"):
+        found = work_of(*words, "--cache", str(tmp_path / "cache")).repeated
+    (row,) = found.rows
     assert (row["first_class"], row["second_class"], row["second_slide"]) == ("A", "C", "")
     # Each fold of ours trains on it, tests it or chooses the epoch by it; theirs is trained on before any.
     assert len(row["train_test"].split()) == 1 and not row["validation_test"]
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["duplicates"] == {"pairs": 1, "exact": 0, "across": 2, "across_test": 2, "other_class": 1}
+    assert counts_of(found) == {"pairs": 1, "exact": 0, "across": 2, "across_test": 2, "other_class": 1}
 
 
 def test_one_slide_keeps_them_together(tmp_path):
